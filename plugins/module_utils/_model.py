@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The typed records that every room shares: what is asked, what was seen, and the plan between them.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Names that Kube-OVN fixes (pkg/util/const.go of v1.14).
+DEFAULT_VPC = "ovn-cluster"
+EXTERNAL_SWITCH = "external"
+ROUTER_PORT = f"{DEFAULT_VPC}-{EXTERNAL_SWITCH}"
+SWITCH_ROUTER_PORT = f"{EXTERNAL_SWITCH}-{DEFAULT_VPC}"
+LOCALNET_PORT = f"localnet.{EXTERNAL_SWITCH}"
+CHASSISREDIRECT_PORT = f"cr-{ROUTER_PORT}"
+CONFIG_MAP = "ovn-external-gw-config"
+CONFIG_MAP_NAMESPACE = "kube-system"
+GATEWAY_LABEL = "ovn.kubernetes.io/external-gw"
+CHASSIS_ANNOTATION = "ovn.kubernetes.io/chassis"
+EIP_ANNOTATION = "ovn.kubernetes.io/eip"
+ROUTED_ANNOTATION = "ovn.kubernetes.io/routed"
+ADDRESS_ANNOTATION = "ovn.kubernetes.io/ip_address"
+VM_ANNOTATION = "ovn.kubernetes.io/virtualmachine"
+REROUTE_PRIORITY = 29250
+FIRST_CHASSIS_PRIORITY = 100
+
+
+@dataclass(frozen=True)
+class ExternalGateway:
+    """The external gateway as asked for: what ConfigMap ovn-external-gw-config can express."""
+
+    nodes: tuple[str, ...]  # order = priority, the first is the active one
+    nic: str
+    gateway: str  # CIDR of the physical gateway, 10.4.19.1/24
+    nic_ip: str  # CIDR of the router port, 10.4.19.254/24
+    nic_mac: str
+    type: str = "centralized"
+
+
+@dataclass(frozen=True)
+class GatewayNode:
+    """A Kubernetes node as far as the gateway is concerned."""
+
+    name: str
+    ready: bool
+    gateway_label: str | None  # value of ovn.kubernetes.io/external-gw
+    chassis: str | None  # OVN chassis name, from annotation ovn.kubernetes.io/chassis
+    internal_ips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GatewayChassis:
+    """A row of NB Gateway_Chassis."""
+
+    uuid: str
+    name: str
+    chassis: str  # name of the chassis, as in SB Chassis.name
+    priority: int
+
+
+@dataclass(frozen=True)
+class RouterPort:
+    """A logical router port with its gateway chassis, highest priority first."""
+
+    uuid: str
+    name: str
+    mac: str
+    networks: tuple[str, ...]
+    gateway_chassis: tuple[GatewayChassis, ...] = ()
+
+
+@dataclass(frozen=True)
+class SwitchPort:
+    """A logical switch port."""
+
+    uuid: str
+    name: str
+    type: str
+    addresses: tuple[str, ...]
+    options: Mapping[str, str] = field(default_factory=dict)
+    up: bool | None = None
+
+
+@dataclass(frozen=True)
+class NatRule:
+    """A row of NB NAT on the VPC's router."""
+
+    uuid: str
+    type: str  # dnat_and_snat, snat, dnat
+    external_ip: str
+    logical_ip: str
+    logical_port: str | None = None
+    external_mac: str | None = None
+
+
+@dataclass(frozen=True)
+class RoutePolicy:
+    """A row of NB Logical_Router_Policy on the VPC's router."""
+
+    uuid: str
+    priority: int
+    match: str
+    action: str
+    nexthops: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chassis:
+    """A row of SB Chassis."""
+
+    uuid: str
+    name: str
+    hostname: str
+    encap_ips: tuple[str, ...]
+    bridge_mappings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ovn:
+    """What one read of NB and SB showed. None: that part does not exist."""
+
+    router_uuid: str | None  # the default VPC's Logical_Router
+    router_port: RouterPort | None
+    switch_uuid: str | None  # switch `external`
+    switch_ports: tuple[SwitchPort, ...]  # of switch `external`
+    nat_rules: tuple[NatRule, ...]
+    policies: tuple[RoutePolicy, ...]  # those of priority 29250
+    chassis: tuple[Chassis, ...]
+    active_chassis: str | None  # name of the chassis that holds cr-ovn-cluster-external
+    bound_ports: Mapping[str, str] = field(default_factory=dict)  # logical port -> chassis name, those asked for
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has an EIP: a VirtualMachine or a Pod, by namespace and name."""
+
+    kind: str  # VirtualMachine or Pod
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A pod, as far as EIPs are concerned."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str | None
+    phase: str
+    ip: str | None  # Kube-OVN's ip_address annotation
+    eip: str | None
+    routed: bool
+    vm: str | None  # name of its VirtualMachine, when it is a launcher pod
+    host_network: bool = False
+    deleting: bool = False
+
+    @property
+    def logical_port(self) -> str:
+        """Kube-OVN's name of the pod's port: a VM's port outlives its pods."""
+        return f"{self.vm or self.name}.{self.namespace}"
+
+
+@dataclass(frozen=True)
+class VmView:
+    """A VirtualMachine with its instance, as far as EIPs are concerned."""
+
+    namespace: str
+    name: str
+    uid: str
+    template_eip: str | None
+    running: bool  # a VirtualMachineInstance exists
+    instance_eip: str | None
+    deleting: bool = False
+
+
+@dataclass(frozen=True)
+class Eip:
+    """One EIP as asked for. `path` is the option it came from, for messages: eips[3]."""
+
+    holder: Holder
+    address: str | None  # None only when it is to be released, whatever it is
+    path: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that a run does, in words first: check mode prints the same steps that a run takes."""
+
+    action: str  # a name that the adapter's dispatcher knows
+    text: str  # what it does, for people
+    interrupts: str | None = None  # whose traffic, and for how long; None: nobody's
+    data: Mapping[str, Any] = field(default_factory=dict)  # what the action needs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The ordered steps from what was seen to what is asked, and the diff that shows it."""
+
+    steps: tuple[Step, ...] = ()
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.steps)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a request is refused, or what is still wrong: where, what, and what to do."""
+
+    path: str  # the option's path (eips[0].address), or the object's name
+    text: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}" + (f" ({self.hint})" if self.hint else "")
