@@ -60,7 +60,7 @@ def wait_until(condition: Callable[[], object], deadline: float, what: str, paus
         time.sleep(pause)
 
 
-def run(argv: Sequence[str | Path], netns: str | None = None, check: bool = True, stdin: str = "") -> str:
+def run(argv: Sequence[object], netns: str | None = None, check: bool = True, stdin: str = "") -> str:
     """Run a short command to its end; its output. LabError with what it said when it fails."""
     full = inside(netns, argv)
     done = subprocess.run(full, check=False, input=stdin, capture_output=True, text=True)
@@ -70,7 +70,7 @@ def run(argv: Sequence[str | Path], netns: str | None = None, check: bool = True
     return done.stdout
 
 
-def inside(netns: str | None, argv: Sequence[str | Path]) -> list[str]:
+def inside(netns: str | None, argv: Sequence[object]) -> list[str]:
     """The command to run argv in a network namespace; nsenter execs, so the pid stays the program's own."""
     words = [str(word) for word in argv]
     return words if netns is None else ["nsenter", f"--net=/run/netns/{netns}", "--", *words]
@@ -106,7 +106,7 @@ def alive(lab: Lab, name: str) -> bool:
 def start(
     lab: Lab,
     name: str,
-    argv: Sequence[str | Path],
+    argv: Sequence[object],
     netns: str | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
