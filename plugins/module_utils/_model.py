@@ -26,6 +26,9 @@ CHASSIS_ANNOTATION = "ovn.kubernetes.io/chassis"
 EIP_ANNOTATION = "ovn.kubernetes.io/eip"
 ROUTED_ANNOTATION = "ovn.kubernetes.io/routed"
 ADDRESS_ANNOTATION = "ovn.kubernetes.io/ip_address"
+SNAT_ANNOTATION = "ovn.kubernetes.io/snat"
+NORTH_GATEWAY_ANNOTATION = "ovn.kubernetes.io/north_gateway"
+VPC_ANNOTATION_SUFFIX = ".kubernetes.io/logical_router"  # after a NIC's provider, "ovn" for the first one
 VM_ANNOTATION = "ovn.kubernetes.io/virtualmachine"
 REROUTE_PRIORITY = 29250
 FIRST_CHASSIS_PRIORITY = 100
@@ -163,6 +166,15 @@ class PodView:
     vm: str | None  # name of its VirtualMachine, when it is a launcher pod
     host_network: bool = False
     deleting: bool = False
+    snat: str | None = None  # Kube-OVN's snat annotation: it needs policy 29250 too
+    north_gateway: str | None = None  # Kube-OVN's north_gateway annotation: a policy 29250 of its own
+    vpc: str | None = None  # name of the VPC that its first NIC is in, when it has an address
+    extra_nics: tuple[str, ...] = ()  # providers of its other NICs in the default VPC
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may still use the network: Kube-OVN forgets a pod that has ended."""
+        return self.phase not in ("Succeeded", "Failed")
 
     @property
     def logical_port(self) -> str:
@@ -178,9 +190,11 @@ class VmView:
     name: str
     uid: str
     template_eip: str | None
-    running: bool  # a VirtualMachineInstance exists
+    running: bool  # a VirtualMachineInstance exists and has not ended
     instance_eip: str | None
     deleting: bool = False
+    node: str | None = None  # where the instance runs
+    instance_uid: str | None = None
 
 
 @dataclass(frozen=True)
