@@ -170,6 +170,7 @@ class PodView:
     north_gateway: str | None = None  # Kube-OVN's north_gateway annotation: a policy 29250 of its own
     vpc: str | None = None  # name of the VPC that its first NIC is in, when it has an address
     extra_nics: tuple[str, ...] = ()  # providers of its other NICs in the default VPC
+    own_port: bool = False  # a launcher pod of a cluster that keeps no VM's address: the port is the pod's
 
     @property
     def alive(self) -> bool:
@@ -179,7 +180,7 @@ class PodView:
     @property
     def logical_port(self) -> str:
         """Kube-OVN's name of the pod's port: a VM's port outlives its pods."""
-        return f"{self.vm or self.name}.{self.namespace}"
+        return f"{self.name if self.own_port else self.vm or self.name}.{self.namespace}"
 
 
 @dataclass(frozen=True)
