@@ -14,16 +14,21 @@ from typing import Any
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     ADDRESS_ANNOTATION,
     CHASSIS_ANNOTATION,
+    DEFAULT_VPC,
     EIP_ANNOTATION,
     GATEWAY_LABEL,
+    NORTH_GATEWAY_ANNOTATION,
     ROUTED_ANNOTATION,
+    SNAT_ANNOTATION,
     VM_ANNOTATION,
+    VPC_ANNOTATION_SUFFIX,
     GatewayNode,
     PodView,
     VmView,
 )
 
 Object = Mapping[str, Any]
+FIRST_NIC = "ovn"  # the provider of a pod's first NIC
 
 
 def annotations(obj: Object | None) -> Mapping[str, str]:
@@ -32,36 +37,58 @@ def annotations(obj: Object | None) -> Mapping[str, str]:
 
 
 def pod_view(pod: Object) -> PodView:
-    """A pod."""
+    """A pod. A launcher pod's virtual machine is named by Kube-OVN's annotation, or else by its owner."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     notes = annotations(pod)
+    address = notes.get(ADDRESS_ANNOTATION) or None
+    owners = (owner for owner in metadata.get("ownerReferences") or [] if owner["kind"] == "VirtualMachineInstance")
+    owner = next(owners, {}).get("name")
     return PodView(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata.get("uid", ""),
         node=spec.get("nodeName") or None,
         phase=status.get("phase") or "",
-        ip=notes.get(ADDRESS_ANNOTATION) or None,
+        ip=address,
         eip=notes.get(EIP_ANNOTATION) or None,
         routed=notes.get(ROUTED_ANNOTATION) == "true",
-        vm=notes.get(VM_ANNOTATION) or None,
+        vm=notes.get(VM_ANNOTATION) or owner,
         host_network=bool(spec.get("hostNetwork")),
         deleting=bool(metadata.get("deletionTimestamp")),
+        snat=notes.get(SNAT_ANNOTATION) or None,
+        north_gateway=notes.get(NORTH_GATEWAY_ANNOTATION) or None,
+        vpc=notes.get(FIRST_NIC + VPC_ANNOTATION_SUFFIX) or None,
+        extra_nics=_extra_nics(notes),
+        own_port=owner is not None and address is not None and not notes.get(VM_ANNOTATION),
     )
+
+
+def _extra_nics(notes: Mapping[str, str]) -> tuple[str, ...]:
+    """The providers of a pod's further NICs in the default VPC."""
+    providers = {
+        key.removesuffix(VPC_ANNOTATION_SUFFIX)
+        for key, value in notes.items()
+        if key.endswith(VPC_ANNOTATION_SUFFIX) and value == DEFAULT_VPC
+    }
+    return tuple(sorted(providers - {FIRST_NIC}))
 
 
 def vm_view(vm: Object, vmi: Object | None) -> VmView:
     """A VirtualMachine with its VirtualMachineInstance, which is None while it is stopped."""
     metadata = vm["metadata"]
     template = (vm.get("spec") or {}).get("template") or {}
+    instance = vmi or {}
+    status = instance.get("status") or {}
     return VmView(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata.get("uid", ""),
         template_eip=annotations(template).get(EIP_ANNOTATION) or None,
-        running=vmi is not None,
+        running=vmi is not None and status.get("phase") not in ("Succeeded", "Failed"),
         instance_eip=annotations(vmi).get(EIP_ANNOTATION) or None,
         deleting=bool(metadata.get("deletionTimestamp")),
+        node=status.get("nodeName") or None,
+        instance_uid=(instance.get("metadata") or {}).get("uid"),
     )
 
 
