@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a node's links and Open vSwitch say about its external NIC: which links must not be touched, which may be handed over.
+
+Private to this collection: no promise is made to other users. Pure, and for Python 3.8: it runs on the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface
+from typing import Any
+
+OVS_DATAPATH = "ovs-system"  # every port of a kernel datapath has this master, whatever its bridge
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network link, from `ip -d addr show`."""
+
+    name: str
+    kind: str  # bond, vlan, veth, ...; empty: hardware
+    mac: str
+    mtu: int
+    up: bool
+    carrier: bool
+    addresses: tuple[str, ...] = ()  # with prefix length, link-local ones too
+    master: str | None = None
+    lower: str | None = None  # the link it stands on (VLAN, macvlan); a veth's peer, when it is in this namespace
+    permanent_mac: str | None = None  # of a bond's member
+    loopback: bool = False
+    bond_mode: str | None = None
+    active_member: str | None = None
+
+
+@dataclass(frozen=True)
+class Ovs:
+    """What Open vSwitch's database says. `problem`: why it could not be read."""
+
+    bridges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # bridge -> its interfaces
+    errors: Mapping[str, str] = field(default_factory=dict)  # interface -> Open vSwitch's error
+    peers: Mapping[str, str] = field(default_factory=dict)  # patch port -> the port at its other end
+    external_ids: Mapping[str, str] = field(default_factory=dict)
+    problem: str | None = None
+
+    def bridge_of(self, interface: str) -> str | None:
+        """The bridge that has this interface, if any."""
+        return next((name for name, ports in self.bridges.items() if interface in ports and interface != name), None)
+
+    @property
+    def mappings(self) -> dict[str, str]:
+        """ovn-bridge-mappings as network -> bridge."""
+        pairs = self.external_ids.get("ovn-bridge-mappings", "").split(",")
+        return {net: bridge for net, _, bridge in (pair.strip().partition(":") for pair in pairs) if bridge}
+
+    @property
+    def encap_ips(self) -> list[str]:
+        """Addresses that the overlay's tunnels start from."""
+        return [text.strip() for text in self.external_ids.get("ovn-encap-ip", "").split(",") if text.strip()]
+
+    @property
+    def integration_bridge(self) -> str:
+        """OVN's own bridge."""
+        return self.external_ids.get("ovn-bridge", "br-int")
+
+
+def parse_links(rows: Iterable[Mapping[str, Any]]) -> dict[str, Link]:
+    """Links by name from the rows of `ip -json -details addr show`."""
+    return {link.name: link for link in (_parse_link(row) for row in rows if row.get("ifname"))}
+
+
+def _parse_link(row: Mapping[str, Any]) -> Link:
+    info = row.get("linkinfo") or {}
+    data = info.get("info_data") or {}
+    is_bond = info.get("info_kind") == "bond"
+    addresses = [a for a in row.get("addr_info") or () if a.get("local")]
+    return Link(
+        name=row["ifname"],
+        kind=info.get("info_kind", ""),
+        mac=row.get("address", ""),
+        mtu=row.get("mtu", 0),
+        up="UP" in row.get("flags", ()),
+        carrier="LOWER_UP" in row.get("flags", ()),
+        addresses=tuple(f"{a['local']}/{a['prefixlen']}" for a in addresses),
+        master=row.get("master"),
+        lower=row.get("link"),
+        permanent_mac=row.get("permaddr"),
+        loopback=row.get("link_type") == "loopback",
+        bond_mode=data.get("mode") if is_bond else None,
+        active_member=data.get("active_slave") if is_bond else None,
+    )
+
+
+def default_routes(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(link, reason) for each default route of the rows of `ip -json route show table all default`."""
+    found = []
+    for row in rows:
+        table = row.get("table", "main")
+        reason = "carries the default route" + ("" if table == "main" else f" of table {table}")
+        hops = [row, *(row.get("nexthops") or ())]
+        found += [(hop["dev"], reason) for hop in hops if hop.get("dev")]
+    return found
+
+
+def holder(links: Mapping[str, Link], address: str) -> str | None:
+    """The link that has this address."""
+    wanted = ip_address(address)
+    for link in links.values():
+        if any(ip_interface(text).ip == wanted for text in link.addresses):
+            return link.name
+    return None
+
+
+def is_link_local(address: str) -> bool:
+    """Whether an address with prefix length is a link-local one."""
+    return ip_interface(address).ip.is_link_local
+
+
+def _neighbours(links: Mapping[str, Link], ovs: Ovs) -> dict[str, set[str]]:
+    """Links that share one path: master and member, VLAN and what it stands on, the ports of one OVS bridge."""
+    near: dict[str, set[str]] = {name: set() for name in links}
+
+    def join(one: str, other: str | None) -> None:
+        if one in near and other in near and other is not None:
+            near[one].add(other)
+            near[other].add(one)
+
+    for link in links.values():
+        if link.master != OVS_DATAPATH:
+            join(link.name, link.master)
+        join(link.name, link.lower)
+    for bridge, interfaces in ovs.bridges.items():
+        if bridge != ovs.integration_bridge:  # it joins all pods, not one path
+            for interface in interfaces:
+                join(interface, bridge)
+    return near
+
+
+def protect(links: Mapping[str, Link], ovs: Ovs, anchors: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Why each protected link must not be touched: the anchors' own reasons, and those of all that shares their path."""
+    near = _neighbours(links, ovs)
+    result: dict[str, list[str]] = {}
+    for anchor, reason in anchors:
+        if anchor not in near or links[anchor].loopback:
+            continue
+        reached, todo = {anchor}, [anchor]
+        while todo:
+            new = near[todo.pop()] - reached
+            reached |= new
+            todo += sorted(new)
+        for name in sorted(reached):
+            text = reason if name == anchor else f"shares its path with {anchor}, which {reason}"
+            if text not in result.setdefault(name, []):
+                result[name].append(text)
+    return result
+
+
+_KINDS = {
+    "vlan": "is a VLAN link: hand over {lower} and leave the tag to Kube-OVN",
+    "bridge": "is a Linux bridge",
+    "openvswitch": "is an Open vSwitch bridge",
+    "team": "is a team: make it a bond",
+    "veth": "is a veth of this machine, not a NIC",
+    "dummy": "is a dummy: nothing is behind it",
+}
+
+
+def obstacles(
+    name: str,
+    links: Mapping[str, Link],
+    ovs: Ovs,
+    protected: Mapping[str, list[str]],
+    bridge: str,
+    in_container: bool,
+    bond: str | None = None,
+) -> list[str]:
+    """Why a link cannot be the external NIC (or, with `bond`, a member of that bond); empty: it can.
+
+    A veth is a NIC only where the machine itself is a container: what it was given as NICs are veths whose other end is
+    outside. Everywhere else a veth is the host's end of some pod's cable.
+    """
+    link = links.get(name)
+    if link is None:
+        nics = sorted(x.name for x in links.values() if x.kind in ("", "bond") and not x.loopback)
+        return [f"there is no such link on this node; its NICs are {', '.join(nics) or 'none'}"]
+    found = list(protected.get(name, ()))
+    found += _kind_obstacles(link, in_container, bond)
+    owner = ovs.bridge_of(name)
+    if owner is not None and (owner != bridge or bond):
+        found.append(f"is a port of Open vSwitch bridge {owner}")
+    if link.master == OVS_DATAPATH:
+        if ovs.problem:
+            found.append(f"is a port of an Open vSwitch bridge, and which one cannot be read: {ovs.problem}")
+    elif link.master is not None and link.master != bond:
+        kind = links[link.master].kind if link.master in links else ""
+        found.append(f"is enslaved to {kind + ' ' if kind else ''}{link.master}")
+    return found
+
+
+def _kind_obstacles(link: Link, in_container: bool, bond: str | None) -> list[str]:
+    if link.loopback:
+        return ["is the loopback"]
+    is_nic = link.kind == "" or (link.kind == "veth" and in_container and link.lower is None)
+    if is_nic or (link.kind == "bond" and not bond):
+        return []
+    text = _KINDS.get(link.kind, "is a {kind} link, not a NIC or a bond")
+    return [text.format(kind=link.kind, lower=link.lower or "the NIC below it")]
+
+
+def missing(links: Mapping[str, Link], ovs: Ovs, nic: str, bridge: str, mapping: str) -> list[str]:
+    """What a node lacks to be a gateway, in words; empty: it is one."""
+    if ovs.problem:
+        return [f"Open vSwitch cannot be read: {ovs.problem}"]
+    found = []
+    patch, inner = f"patch-localnet.{mapping}-to-{ovs.integration_bridge}", ovs.integration_bridge
+    if bridge not in ovs.bridges:
+        found.append(f"bridge {bridge} does not exist")
+    else:
+        if nic not in ovs.bridges[bridge]:
+            found.append(f"{bridge} does not hold {nic}")
+        elif ovs.errors.get(nic):
+            found.append(f"{nic} in {bridge} does not work: {ovs.errors[nic]}")
+        if patch not in ovs.bridges[bridge]:
+            found.append(f"{bridge} has no patch port {patch}")
+        elif ovs.peers.get(patch) not in ovs.bridges.get(inner, ()):
+            found.append(f"patch port {patch} has no other end in {inner}")
+    if ovs.mappings.get(mapping) != bridge:
+        has = ovs.external_ids.get("ovn-bridge-mappings") or "nothing"
+        found.append(f"ovn-bridge-mappings has {has}, not {mapping}:{bridge}")
+    link = links.get(nic)
+    if link is None:
+        found.append(f"there is no link {nic}")
+    elif not link.up:
+        found.append(f"{nic} is down")
+    elif not link.carrier:
+        found.append(f"{nic} has no carrier")
+    return found
+
+
+def leftovers(ovs: Ovs, nic: str, bridge: str, mapping: str) -> list[str]:
+    """What a node still has of a gateway that is to be gone, in words."""
+    if ovs.problem:
+        return [f"Open vSwitch cannot be read: {ovs.problem}"]
+    found = []
+    ports = ovs.bridges.get(bridge, ())
+    patch = f"patch-localnet.{mapping}-to-{ovs.integration_bridge}"
+    found += [f"{bridge} still holds {port}" for port in (nic, patch) if port in ports]
+    if mapping in ovs.mappings:
+        found.append(f"ovn-bridge-mappings still has {mapping}:{ovs.mappings[mapping]}")
+    return found

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Looks at the node it runs on: links and routes by `ip`, Open vSwitch by its socket, the connection by /proc. Read-only.
+
+Private to this collection: no promise is made to other users. Standard library only, and for Python 3.8.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ansible_collections.kubeovn.core.plugins.module_utils import _node
+
+if TYPE_CHECKING:  # Python 3.8 cannot subscript it
+    from collections.abc import Callable
+
+    Run = Callable[..., tuple[int, str, str]]  # AnsibleModule.run_command
+
+OVS_SOCKETS = ("/run/openvswitch/db.sock", "/var/run/openvswitch/db.sock", "/usr/local/var/run/openvswitch/db.sock")
+
+
+class ProbeError(Exception):
+    """The node cannot be looked at, and why."""
+
+
+def ip_rows(run: Run, *arguments: str) -> list[dict[str, Any]]:
+    """The rows that `ip -json` prints."""
+    code, out, err = run(["ip", "-json", *arguments])
+    if code != 0:
+        raise ProbeError(f"ip {' '.join(arguments)}: {err.strip() or 'exit status ' + str(code)}")
+    try:
+        return [row for row in json.loads(out or "[]") if row]
+    except ValueError as error:
+        raise ProbeError(
+            f"ip {' '.join(arguments)} did not print JSON, iproute2 4.18 or newer is needed: {error}"
+        ) from error
+
+
+def links(run: Run) -> dict[str, _node.Link]:
+    """All links of the node."""
+    return _node.parse_links(ip_rows(run, "-details", "address", "show"))
+
+
+def default_routes(run: Run) -> list[tuple[str, str]]:
+    """Links that carry a default route of any table, IPv4 and IPv6."""
+    return [
+        found
+        for family in ("-4", "-6")
+        for found in _node.default_routes(ip_rows(run, family, "route", "show", "table", "all", "default"))
+    ]
+
+
+def way_to(run: Run, known: dict[str, _node.Link], address: str) -> str | None:
+    """The link that packets to this address leave by; for an own address, the link that has it."""
+    own = _node.holder(known, address)
+    if own is not None:
+        return own
+    try:
+        rows = ip_rows(run, "route", "get", address)
+    except ProbeError:
+        return None
+    return next((row["dev"] for row in rows if row.get("dev")), None)
+
+
+def connection(environ: dict[str, str], pid: int) -> tuple[str, str] | None:
+    """(client, server) addresses of the SSH connection that this process came by.
+
+    sudo takes SSH_CONNECTION out of the environment, so the parents' environments are read, too.
+    """
+    text = environ.get("SSH_CONNECTION", "")
+    while not text and pid > 1:
+        pid, text = _parent(pid)
+    parts = text.split()
+    if len(parts) != 4:
+        return None
+    return parts[0].partition("%")[0], parts[2].partition("%")[0]
+
+
+def _parent(pid: int) -> tuple[int, str]:
+    """A process' parent and the parent's SSH_CONNECTION."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            parent = int(file.read().rpartition(")")[2].split()[1])
+        with open(f"/proc/{parent}/environ", encoding="utf-8", errors="replace") as file:
+            entries = file.read().split("\0")
+    except (OSError, ValueError, IndexError):
+        return 0, ""
+    return parent, next((entry.partition("=")[2] for entry in entries if entry.startswith("SSH_CONNECTION=")), "")
+
+
+def in_container(path: str = "/run/systemd/container", environ: str = "/proc/1/environ") -> bool:
+    """Whether this machine is itself a container (systemd-nspawn, LXC, ...): then its NICs are veths."""
+    if os.path.exists(path):
+        return True
+    try:
+        with open(environ, encoding="utf-8", errors="replace") as file:
+            return any(re.match(r"container=.", entry) for entry in file.read().split("\0"))
+    except OSError:
+        return False
+
+
+def resolve(server: str) -> list[str]:
+    """Addresses of a URL, host or host:port; empty when its name is not known here."""
+    text = server if "//" in server else f"//{server}"
+    try:
+        host = server if _is_address(server) else urlsplit(text).hostname
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
+    except (OSError, ValueError):
+        return []
+    return sorted({str(entry[4][0]).partition("%")[0] for entry in found})
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+# --- Open vSwitch ---------------------------------------------------------------------------------------------
+
+
+def _decode(value: Any) -> Any:
+    """An OVSDB value as Python's: set -> list, map -> dict, UUID -> str."""
+    if isinstance(value, list) and len(value) == 2:
+        if value[0] == "set":
+            return [_decode(item) for item in value[1]]
+        if value[0] == "map":
+            return {_decode(key): _decode(item) for key, item in value[1]}
+        if value[0] == "uuid":
+            return value[1]
+    return value
+
+
+def _each(value: Any) -> list[Any]:
+    """A set column as a list: OVSDB sends a single element bare."""
+    return value if isinstance(value, list) else [value]
+
+
+def select(path: str, queries: Iterable[tuple[str, list[str]]], timeout: float = 10) -> list[list[dict[str, Any]]]:
+    """Rows of some tables of the database Open_vSwitch behind a unix socket, in one transaction (RFC 7047)."""
+    operations = [{"op": "select", "table": table, "where": [], "columns": columns} for table, columns in queries]
+    request = {"method": "transact", "params": ["Open_vSwitch", *operations], "id": 1}
+    decoder, data = json.JSONDecoder(), b""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout)
+        sock.connect(path)
+        sock.sendall(json.dumps(request).encode())
+        while True:
+            piece = sock.recv(1 << 16)
+            if not piece:
+                raise OSError("the connection ended before the answer")
+            data += piece
+            try:
+                answer, end = decoder.raw_decode(data.decode().lstrip())
+            except ValueError:
+                continue  # not all of it is here yet
+            if answer.get("id") == 1:
+                return _rows(answer)
+            data = data.decode().lstrip()[end:].encode()  # the server's echo request
+
+
+def _rows(answer: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    results = answer.get("result") or []
+    problems = [part.get("details") or part["error"] for part in results if "error" in part]
+    if answer.get("error") or problems:
+        raise OSError(f"it refused to be read: {answer.get('error') or problems[0]}")
+    return [[{key: _decode(value) for key, value in row.items()} for row in part["rows"]] for part in results]
+
+
+def open_vswitch(path: str = "") -> _node.Ovs:
+    """What Open vSwitch's database says; with its `problem` when it cannot be read."""
+    candidates = (path,) if path else OVS_SOCKETS
+    found = next((name for name in candidates if os.path.exists(name)), None)
+    if found is None:
+        return _node.Ovs(problem=f"there is no socket {candidates[0]}: is Open vSwitch installed and running?")
+    queries = [
+        ("Open_vSwitch", ["external_ids"]),
+        ("Bridge", ["name", "ports"]),
+        ("Port", ["_uuid", "interfaces"]),
+        ("Interface", ["_uuid", "name", "options", "error"]),
+    ]
+    try:
+        tables = select(found, queries)
+    except OSError as error:
+        return _node.Ovs(problem=f"{found}: {error}")
+    return _ovs(*tables)
+
+
+def _ovs(
+    systems: list[dict[str, Any]],
+    bridges: list[dict[str, Any]],
+    ports: list[dict[str, Any]],
+    interfaces: list[dict[str, Any]],
+) -> _node.Ovs:
+    names = {row["_uuid"]: row["name"] for row in interfaces}
+    of_port = {row["_uuid"]: [names[uuid] for uuid in _each(row["interfaces"]) if uuid in names] for row in ports}
+    return _node.Ovs(
+        bridges={
+            row["name"]: tuple(sorted(name for port in _each(row["ports"]) for name in of_port.get(port, ())))
+            for row in bridges
+        },
+        errors={row["name"]: row["error"] for row in interfaces if row["error"] and isinstance(row["error"], str)},
+        peers={row["name"]: row["options"]["peer"] for row in interfaces if row["options"].get("peer")},
+        external_ids=systems[0]["external_ids"] if systems else {},
+    )

@@ -1,0 +1,376 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a node itself shows of an external gateway: its NIC, its bridge, and the links that must not be touched."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ovn_gateway_node_info
+short_description: What a node itself shows of an external gateway
+version_added: 0.1.0
+description:
+  - Looks at a gateway node from the inside, where neither Kubernetes nor OVN's databases can - its links, its routes and
+    its own Open vSwitch database.
+  - Says whether a NIC may be handed over to Kube-OVN as external NIC, and if not, why. Links that carry a default route
+    of any table, Ansible's own connection, the way to the API server, the overlay's encapsulation address or the node's
+    InternalIP are protected, with everything that shares a path with them - masters, members, VLAN links, ports of the same
+    Open vSwitch bridge.
+  - Says what the node still lacks to be a gateway, or what it still has of one.
+  - Changes nothing.
+notes:
+  - Runs on the node itself, as root. Needs Python 3.8 or newer without any library, and iproute2 4.18 or newer.
+  - A veth counts as a NIC only where the machine itself is a container (systemd-nspawn, LXC), since there the NICs it was
+    given are veths. On any other machine a veth is the host's end of a pod's cable, and is refused.
+author:
+  - kubeovn.core contributors (@kubeovn-core)
+attributes:
+  check_mode:
+    description: Can run in check mode and returns the same.
+    support: full
+  diff_mode:
+    description: Returns what has changed, or would change.
+    support: N/A
+    details: Nothing is changed.
+options:
+  nic:
+    description:
+      - The external NIC, the link that is to be a port of O(bridge).
+      - Left out, only the node's links are returned.
+    type: str
+  members:
+    description: The NICs that O(nic) is, or is to be, a bond of.
+    type: list
+    elements: str
+    default: []
+  bridge:
+    description: The bridge that Kube-OVN makes for the external network.
+    type: str
+    default: br-external
+  mapping:
+    description: The external network's name in C(ovn-bridge-mappings), which is the logical switch's name, too.
+    type: str
+    default: external
+  api_servers:
+    description: The API servers, as the node reaches them - URLs, names or addresses. The links that lead there are protected.
+    type: list
+    elements: str
+    default: []
+    aliases:
+      - api_server
+  internal_ips:
+    description: The node's InternalIP addresses, as Kubernetes knows them. The links that have them are protected.
+    type: list
+    elements: str
+    default: []
+  ovs_socket:
+    description: Open vSwitch's database socket. Left out, the usual places are tried.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Look at the node
+  kubeovn.core.ovn_gateway_node_info:
+    nic: enp8s0
+    api_servers: https://10.4.18.1:6443
+  register: node
+
+- name: Refuse a NIC that the node lives on
+  ansible.builtin.assert:
+    that: not node.nic.problems
+    fail_msg: "{{ node.nic.problems }}"
+
+- name: Wait until Kube-OVN has made the node a gateway
+  kubeovn.core.ovn_gateway_node_info:
+    nic: enp8s0
+  register: node
+  until: not node.gateway.missing
+  retries: 30
+  delay: 1
+"""
+
+RETURN = r"""
+links:
+  description: All links of the node, by name.
+  returned: always
+  type: dict
+  contains:
+    kind:
+      description: The kernel's kind of link, V(bond), V(vlan), V(veth) and so on. Empty for hardware.
+      type: str
+      returned: always
+    mac:
+      description: MAC address.
+      type: str
+      returned: always
+    permanent_mac:
+      description: The hardware's own MAC address, where the link uses another one.
+      type: str
+      returned: always
+    mtu:
+      description: MTU in bytes.
+      type: int
+      returned: always
+    up:
+      description: Whether the link is administratively up.
+      type: bool
+      returned: always
+    carrier:
+      description: Whether the link has a carrier.
+      type: bool
+      returned: always
+    addresses:
+      description: Addresses with prefix lengths.
+      type: list
+      elements: str
+      returned: always
+    master:
+      description: The bond, bridge or VRF that it belongs to.
+      type: str
+      returned: always
+    bridge:
+      description: The Open vSwitch bridge that it is a port of.
+      type: str
+      returned: always
+protected:
+  description: Links that must not be touched, with the reasons.
+  returned: always
+  type: dict
+  sample:
+    enp1s0: ["carries the default route", "carries Ansible's connection from 10.4.18.1"]
+unverified:
+  description: What should be protected but could not be found on this node.
+  returned: always
+  type: list
+  elements: str
+ovs:
+  description: Open vSwitch's own configuration.
+  returned: always
+  type: dict
+  contains:
+    problem:
+      description: Why it could not be read, or null.
+      type: str
+      returned: always
+    bridges:
+      description: Bridges with their ports.
+      type: dict
+      returned: always
+      sample: {"br-external": ["br-external", "enp8s0", "patch-localnet.external-to-br-int"]}
+    bridge_mappings:
+      description: The C(ovn-bridge-mappings).
+      type: dict
+      returned: always
+      sample: {"external": "br-external"}
+    encap_ips:
+      description: Addresses of the overlay's tunnels.
+      type: list
+      elements: str
+      returned: always
+    system_id:
+      description: Name of the OVN chassis.
+      type: str
+      returned: always
+nic:
+  description: The external NIC.
+  returned: when O(nic) is given
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+      returned: always
+    exists:
+      description: Whether the node has such a link.
+      type: bool
+      returned: always
+    in_service:
+      description: Whether it is a port of O(bridge) already.
+      type: bool
+      returned: always
+    problems:
+      description: Why it cannot be the external NIC. Empty when it can, or when it is a bond still to be made.
+      type: list
+      elements: str
+      returned: always
+    up:
+      description: Whether it is administratively up.
+      type: bool
+      returned: always
+    carrier:
+      description: Whether it has a carrier.
+      type: bool
+      returned: always
+    mtu:
+      description: Its MTU, 0 when it does not exist.
+      type: int
+      returned: always
+    addresses:
+      description: Its addresses other than link-local ones.
+      type: list
+      elements: str
+      returned: always
+    link_local:
+      description: Its link-local addresses.
+      type: list
+      elements: str
+      returned: always
+    bond:
+      description: C(mode), C(members) and C(active) member of a bond, else null.
+      type: dict
+      returned: always
+members:
+  description: Each of O(members) with its C(name), C(mac) (the hardware's own) and C(problems).
+  returned: when O(nic) is given
+  type: list
+  elements: dict
+gateway:
+  description: What the node itself shows of the gateway.
+  returned: when O(nic) is given
+  type: dict
+  contains:
+    missing:
+      description: What it lacks to be a gateway, in words. Empty when it is one.
+      type: list
+      elements: str
+      returned: always
+    leftovers:
+      description: What it still has of a gateway, in words. Empty when nothing is left.
+      type: list
+      elements: str
+      returned: always
+"""
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_probe
+
+
+def anchors(
+    run: _node_probe.Run, links: dict[str, _node.Link], ovs: _node.Ovs, params: dict[str, Any]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """(link, reason) of everything that the node lives on, and what of it could not be found."""
+    found, unverified = _node_probe.default_routes(run), []
+    wanted = []
+    peer = _node_probe.connection(dict(os.environ), os.getpid())
+    if peer is None:
+        unverified.append("Ansible's connection: it is not an SSH connection that this node can see")
+    else:
+        wanted.append((peer[1], f"holds {peer[1]}, which Ansible's connection came to"))
+        wanted.append((peer[0], f"carries Ansible's connection from {peer[0]}"))
+    for server in params["api_servers"]:
+        addresses = _node_probe.resolve(server)
+        wanted += [(address, f"carries the way to the API server {address}") for address in addresses]
+        if not addresses:
+            unverified.append(f"the way to the API server {server}: its name is not known on this node")
+    wanted += [(address, f"holds the encapsulation address {address}") for address in ovs.encap_ips]
+    wanted += [(address, f"holds the node's InternalIP {address}") for address in params["internal_ips"]]
+    if ovs.problem:
+        unverified.append(f"the encapsulation address: {ovs.problem}")
+    for address, reason in wanted:
+        own = reason.startswith("holds")
+        link = _node.holder(links, address) if own else _node_probe.way_to(run, links, address)
+        if link is None:
+            unverified.append(f"no link {reason}")
+        else:
+            found.append((link, reason))
+    return found, unverified
+
+
+def describe_link(link: _node.Link, ovs: _node.Ovs) -> dict[str, Any]:
+    """A link as it is returned."""
+    names = ("kind", "mac", "permanent_mac", "mtu", "up", "carrier", "master")
+    result = {name: value for name, value in asdict(link).items() if name in names}
+    return dict(result, addresses=list(link.addresses), bridge=ovs.bridge_of(link.name))
+
+
+def describe_nic(
+    params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs, protected: dict[str, list[str]]
+) -> dict[str, Any]:
+    """The results about the NIC, its members and the gateway."""
+    name, members, bridge = params["nic"], params["members"], params["bridge"]
+    container = _node_probe.in_container()
+    link = links.get(name)
+    problems = _node.obstacles(name, links, ovs, protected, bridge, container)
+    if members and link is None:
+        problems = []  # the bond is still to be made
+    elif members and link is not None and link.kind != "bond":
+        problems.append("is not a bond, and a bond of that name is asked for")
+    bond = None
+    if link is not None and link.kind == "bond":
+        slaves = sorted(other.name for other in links.values() if other.master == name)
+        bond = {"mode": link.bond_mode, "members": slaves, "active": link.active_member}
+    addresses = link.addresses if link else ()
+    return {
+        "nic": {
+            "name": name,
+            "exists": link is not None,
+            "in_service": name in ovs.bridges.get(bridge, ()),
+            "problems": problems,
+            "up": link is not None and link.up,
+            "carrier": link is not None and link.carrier,
+            "mtu": link.mtu if link else 0,
+            "addresses": [text for text in addresses if not _node.is_link_local(text)],
+            "link_local": [text for text in addresses if _node.is_link_local(text)],
+            "bond": bond,
+        },
+        "members": [
+            {
+                "name": member,
+                "mac": (links[member].permanent_mac or links[member].mac) if member in links else "",
+                "problems": _node.obstacles(member, links, ovs, protected, bridge, container, bond=name),
+            }
+            for member in members
+        ],
+        "gateway": {
+            "missing": _node.missing(links, ovs, name, bridge, params["mapping"]),
+            "leftovers": _node.leftovers(ovs, name, bridge, params["mapping"]),
+        },
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    strings = {"type": "list", "elements": "str", "default": []}
+    module = AnsibleModule(
+        argument_spec={
+            "nic": {"type": "str"},
+            "members": strings,
+            "bridge": {"type": "str", "default": "br-external"},
+            "mapping": {"type": "str", "default": "external"},
+            "api_servers": dict(strings, aliases=["api_server"]),
+            "internal_ips": strings,
+            "ovs_socket": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        links = _node_probe.links(module.run_command)
+        ovs = _node_probe.open_vswitch(module.params["ovs_socket"] or "")
+        found, unverified = anchors(module.run_command, links, ovs, module.params)
+    except (_node_probe.ProbeError, ValueError) as error:
+        module.fail_json(msg=f"This node cannot be looked at: {error}")
+    protected = _node.protect(links, ovs, found)
+    result = {
+        "links": {name: describe_link(link, ovs) for name, link in links.items()},
+        "protected": protected,
+        "unverified": unverified,
+        "ovs": {
+            "problem": ovs.problem,
+            "bridges": {name: list(ports) for name, ports in ovs.bridges.items()},
+            "bridge_mappings": ovs.mappings,
+            "encap_ips": ovs.encap_ips,
+            "system_id": ovs.external_ids.get("system-id"),
+        },
+    }
+    if module.params["nic"]:
+        result.update(describe_nic(module.params, links, ovs, protected))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
