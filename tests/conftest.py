@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What holds for every test: the collection can be imported, nothing may be skipped, and the lab is there for who needs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+
+import pytest
+from support.commands import TOP, VENV, Show
+from support.lab import Lab, choose
+
+COLLECTION_TOOL = TOP / "tests" / "tools" / "collection"
+lab_key = pytest.StashKey[Lab]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("lab")
+    group.addoption("--lab-name", default="test", help="name of the lab that the tests bring up")
+    group.addoption(
+        "--lab-option", action="append", default=[], help="an option for `lab up`, e.g. --lab-option=--no-worker"
+    )
+    group.addoption("--keep-lab", action="store_true", help="leave the tests' lab up")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Modules import each other as ansible_collections.kubeovn.core...: let that name be this checkout."""
+    source = subprocess.run([COLLECTION_TOOL, "--source"], check=True, capture_output=True, text=True).stdout.strip()
+    sys.path.insert(0, source)
+    os.environ["PATH"] = f"{VENV}/bin:{os.environ['PATH']}"
+    options = tuple(config.getoption("--lab-option"))
+    config.stash[lab_key] = choose(config.getoption("--lab-name"), options, config.getoption("--keep-lab"))
+
+
+# --- nothing is skipped ------------------------------------------------------------------------------------------------
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """A skipped test and one that is expected to fail prove nothing: both count as failures."""
+    if report.skipped or hasattr(report, "wasxfail"):
+        reason = getattr(report, "wasxfail", None) or report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipping and expected failures are not allowed here: {reason}"
+        if hasattr(report, "wasxfail"):
+            del report.wasxfail
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+# --- the lab -----------------------------------------------------------------------------------------------------------
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let the lab's builds and boot go on beside the tests that do not need it."""
+    needed = any("lab" in getattr(item, "fixturenames", ()) for item in session.items)
+    if needed and not session.config.option.collectonly and session.config.stash[lab_key].owned:
+        session.config.stash[lab_key].start()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the lab, whatever happened to the tests."""
+    lab = session.config.stash[lab_key]
+    if lab.owned and lab.starting is not None:
+        lab.down(print)
+
+
+@pytest.fixture(scope="session")
+def show(pytestconfig: pytest.Config) -> Show:
+    """Writes a line to the terminal at once, although pytest captures what tests print."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            sys.stdout.write(f"    {line}\n")
+            sys.stdout.flush()
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def collections_path() -> str:
+    """ANSIBLE_COLLECTIONS_PATH with the collection as a user has it: built, and installed from the tarball."""
+    return subprocess.run([COLLECTION_TOOL], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config, show: Show, collections_path: str) -> Lab:
+    """The lab, up, its variables in the environment."""
+    lab = pytestconfig.stash[lab_key]
+    show("")
+    lab.wait_up(show)
+    os.environ.update(lab.environment())
+    os.environ["ANSIBLE_COLLECTIONS_PATH"] = collections_path
+    return lab

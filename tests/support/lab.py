@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab that tests run against: started in the background while tests run that do not need it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from support.commands import TOP, CommandFailed, Show, cache_folder, run
+
+LAB = TOP / "tests" / "lab" / "lab"
+UP_DEADLINE = 45 * 60.0  # one-time builds included
+
+
+def exports(text: str) -> dict[str, str]:
+    """The variables that `lab env` prints as shell exports."""
+    found = {}
+    for line in text.splitlines():
+        words = shlex.split(line)
+        if words[:1] == ["export"]:
+            found.update(word.split("=", 1) for word in words[1:])
+    return found
+
+
+@dataclass
+class Lab:
+    """One lab by its name. `owned` says whether the tests brought it up, and so end it."""
+
+    name: str
+    owned: bool
+    options: tuple[str, ...] = ()
+    log: Path = field(init=False)
+    starting: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.log = cache_folder() / f"{self.name}-up.log"
+
+    def start(self) -> None:
+        """Begin `lab up`; an up lab is left as it is."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            argv = [str(LAB), "up", "--name", self.name, *self.options]
+            self.starting = subprocess.Popen(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait_up(self, show: Show) -> None:
+        """Show what `lab up` says until it is done."""
+        if self.starting is None:
+            self.start()
+        assert self.starting is not None
+        deadline = time.monotonic() + UP_DEADLINE
+        with self.log.open(encoding="utf-8", errors="replace") as log:
+            while self.starting.poll() is None:
+                self._show_new(log, show)
+                if time.monotonic() > deadline:
+                    self.starting.terminate()
+                    raise CommandFailed(f"lab {self.name} was not up after {UP_DEADLINE:g} s; see {self.log}")
+                try:
+                    self.starting.wait(1)
+                except subprocess.TimeoutExpired:
+                    continue
+            self._show_new(log, show)
+        if self.starting.returncode:
+            last = "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
+            raise CommandFailed(f"lab {self.name} did not come up; the last lines of {self.log}:\n{last}")
+
+    def run(self, *verb: str, timeout: float = 120) -> str:
+        """What one of the lab's verbs prints, e.g. run("nbctl", "show")."""
+        return run([LAB, *verb], env={"LAB_NAME": self.name}, timeout=timeout)
+
+    def environment(self) -> dict[str, str]:
+        """What a shell gets by `eval "$(tests/lab/lab env)"`."""
+        return exports(self.run("env"))
+
+    def down(self, show: Show) -> None:
+        """End the lab, also one that is still on its way up."""
+        if self.starting is not None and self.starting.poll() is None:
+            self.starting.terminate()
+            self.starting.wait(60)
+        run([LAB, "down", "--name", self.name], show=show, timeout=180)
+
+    @staticmethod
+    def _show_new(log: IO[str], show: Show) -> None:
+        for line in log:
+            show(line.rstrip("\n"))
+
+
+def choose(name: str, options: tuple[str, ...], keep: bool) -> Lab:
+    """The lab of the calling shell's `lab env`, which is left up, or else one of the tests' own."""
+    if os.environ.get("LAB_STATE"):
+        return Lab(os.environ["LAB_NAME"], owned=False)
+    return Lab(name, owned=not keep, options=options)
