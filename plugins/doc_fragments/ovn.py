@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Options that say how OVN's two databases are reached."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """For modules that read or write the northbound and southbound database; see module_utils/_northbound.py."""
+
+    DOCUMENTATION = r"""
+options:
+  ovn_connection:
+    description:
+      - How the northbound and the southbound database are reached.
+      - V(tcp) connects to O(nb_endpoint) and O(sb_endpoint).
+      - V(exec) runs C(ovsdb-client) in the pods that lead Kube-OVN's C(ovn-central), through the API server.
+      - V(auto) is V(tcp) when O(nb_endpoint) and O(sb_endpoint) are given, V(exec) otherwise.
+    type: str
+    choices: [auto, tcp, exec]
+    default: auto
+  nb_endpoint:
+    description:
+      - Where the northbound database listens, C(tcp:ADDRESS:6641). An IPv6 address stands in brackets.
+      - Environment variable E(KUBEOVN_NB_ENDPOINT).
+    type: str
+  sb_endpoint:
+    description:
+      - Where the southbound database listens, C(tcp:ADDRESS:6642).
+      - Environment variable E(KUBEOVN_SB_ENDPOINT).
+    type: str
+  ovn_timeout:
+    description:
+      - Seconds in which a database has to answer.
+    type: int
+    default: 10
+"""

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Waiting for a condition with a deadline, with the clock passed in.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 1.0
+
+
+class Clock(Protocol):
+    """What waiting needs of time; module `time` is one."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Let that many seconds pass."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float, /) -> None:
+        """Let that many seconds pass."""
+        time.sleep(seconds)
+
+
+class Deadline(Exception):
+    """The condition did not come true in time. `last` is what the probe saw last."""
+
+    def __init__(self, last: Any, waited: float) -> None:
+        super().__init__(f"not reached within {waited:g} s")
+        self.last = last
+        self.waited = waited
+
+
+def until(probe: Callable[[], T], done: Callable[[T], bool], timeout: float, clock: Clock | None = None) -> T:
+    """Probe until `done` says yes and return what was seen. It probes at least once, and once more at the deadline."""
+    clock = clock or SystemClock()
+    start = clock.monotonic()
+    pause = FIRST_PAUSE
+    while True:
+        seen = probe()
+        if done(seen):
+            return seen
+        left = start + timeout - clock.monotonic()
+        if left <= 0:
+            raise Deadline(seen, timeout)
+        clock.sleep(min(pause, left))
+        pause = min(pause * 1.5, LONGEST_PAUSE)
