@@ -21,7 +21,7 @@ HIERARCHIES = {"unified": "-t cgroup2 none", "systemd": "-t cgroup -o none,name=
 def _mounts(lab: Lab) -> dict[str, Path]:
     """Mount points for the hierarchies this kernel has in use."""
     used = Path("/proc/self/cgroup").read_text()
-    names = [name for name in HIERARCHIES if name == "unified" or re.search(r"^\d+:name=systemd:", used, re.M)]
+    names = [name for name in HIERARCHIES if name == "unified" or re.search(r"^\d+:name=systemd:", used, re.MULTILINE)]
     return {name: lab.state / "cgroup" / name for name in names}
 
 

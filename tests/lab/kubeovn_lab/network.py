@@ -8,6 +8,7 @@ packets between the two kinds of machine are lost and retransmitted by the thous
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def up(lab: Lab) -> None:
         _add_netns(lab, space)
     wire = lab.netns("wire")
     made = _interfaces(wire)
-    _shell(wire, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1")
+    _sysctl(wire, {"ipv6/conf/all/disable_ipv6": 1, "ipv6/conf/default/disable_ipv6": 1})
     for network in NETWORKS:
         if network.name not in made:
             _batch(
@@ -72,13 +73,10 @@ def up(lab: Lab) -> None:
     for cable in SPACE_CABLES:
         if cable.port not in made:
             _plug_veth(lab, cable, lab.netns(cable.who))
-    routes = f"route replace default via {site.PHYSICAL_GATEWAY_ADDRESS}"
-    _batch(lab.netns("outside"), routes)
+    _batch(lab.netns("outside"), f"route replace default via {site.PHYSICAL_GATEWAY_ADDRESS}")
     # Replies of EIP hosts to a host on the external network itself hairpin through the gateway.
-    sysctls = "net.ipv4.ip_forward=1" + "".join(
-        f" net.ipv4.conf.{which}.{key}=0" for which in ("all", "default", "ext") for key in ("send_redirects", "rp_filter")
-    )
-    _shell(lab.netns("physgw"), f"sysctl -qw {sysctls}")
+    redirects = {f"ipv4/conf/{which}/send_redirects": 0 for which in ("all", "default", "ext")}
+    _sysctl(lab.netns("physgw"), {"ipv4/ip_forward": 1, **redirects})
 
 
 def down(lab: Lab) -> None:
@@ -161,3 +159,7 @@ def _batch(netns: str, *commands: str) -> None:
 
 def _shell(netns: str, script: str) -> None:
     run(["sh", "-ec", script], netns=netns)
+
+
+def _sysctl(netns: str, values: Mapping[str, int]) -> None:
+    _shell(netns, "".join(f"echo {value} >/proc/sys/net/{key}\n" for key, value in values.items()))

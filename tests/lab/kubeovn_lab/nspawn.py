@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 import signal
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from . import cgroups, machine_config, network, processes, ssh
@@ -52,9 +53,13 @@ def kill(lab: Lab, process: str, name: str) -> None:
     if who is not None:
         for leader in _children(who):
             leader.signal(signal.SIGKILL)
-            processes.wait_until(lambda leader=leader: not leader.alive(), 20, f"{name}: pid {leader.pid} ended")
+            processes.wait_until(partial(_ended, leader), 20, f"{name}: pid {leader.pid} ended", 0.02)
     processes.stop(lab, process, hard=True)
     cgroups.remove(lab, name)
+
+
+def _ended(who: Identity) -> bool:
+    return not who.alive()
 
 
 def _children(who: Identity) -> list[Identity]:
@@ -116,5 +121,3 @@ class NspawnMachine:
 
     def ssh_argv(self, command: list[str]) -> list[str]:
         return ssh.argv(self.lab, self.node.mgmt_address, command)
-
-
