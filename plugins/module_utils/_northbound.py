@@ -12,8 +12,9 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import PODS, Cluster, ClusterError
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CHASSISREDIRECT_PORT,
     DEFAULT_VPC,
@@ -45,9 +46,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     to_set,
     uuid,
 )
-
-if TYPE_CHECKING:
-    from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster
 
 CENTRAL_NAMESPACE = "kube-system"
 CENTRAL_CONTAINER = "ovn-central"
@@ -313,8 +311,6 @@ class _Leader:
 
     def run(self, argv: list[str]) -> str:
         """Run a command in it, and return what it printed."""
-        from ansible_collections.kubeovn.core.plugins.module_utils._cluster import PODS, ClusterError
-
         if not self._pod:
             pods = self._cluster.list(PODS, namespace=CENTRAL_NAMESPACE, label_selector=self._label)
             ready = sorted(pod["metadata"]["name"] for pod in pods if _is_ready(pod))
@@ -329,7 +325,7 @@ class _Leader:
             return self._cluster.exec(CENTRAL_NAMESPACE, self._pod, CENTRAL_CONTAINER, argv)
         except ClusterError as error:
             pod, self._pod = self._pod, ""
-            hint = "RBAC must allow create on pods/exec there; or give nb_endpoint and sb_endpoint"
+            hint = "or reach OVN by nb_endpoint and sb_endpoint"
             text = f"cannot run {argv[0]} in pod {CENTRAL_NAMESPACE}/{pod}: {error}"
             raise Unreachable(text, path="ovn_connection", hint=hint) from error
 

@@ -31,7 +31,7 @@ Object = Mapping[str, Any]
 FIRST_NIC = "ovn"  # the provider of a pod's first NIC
 
 
-def annotations(obj: Object | None) -> Mapping[str, str]:
+def notes_of(obj: Object | None) -> Mapping[str, str]:
     """An object's annotations; none for an object that is not there."""
     return ((obj or {}).get("metadata") or {}).get("annotations") or {}
 
@@ -39,10 +39,9 @@ def annotations(obj: Object | None) -> Mapping[str, str]:
 def pod_view(pod: Object) -> PodView:
     """A pod. A launcher pod's virtual machine is named by Kube-OVN's annotation, or else by its owner."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
-    notes = annotations(pod)
+    notes = notes_of(pod)
     address = notes.get(ADDRESS_ANNOTATION) or None
-    owners = (owner for owner in metadata.get("ownerReferences") or [] if owner["kind"] == "VirtualMachineInstance")
-    owner = next(owners, {}).get("name")
+    owner = _owner(metadata, "VirtualMachineInstance")
     return PodView(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -61,6 +60,11 @@ def pod_view(pod: Object) -> PodView:
         extra_nics=_extra_nics(notes),
         own_port=owner is not None and address is not None and not notes.get(VM_ANNOTATION),
     )
+
+
+def _owner(metadata: Object, kind: str) -> str | None:
+    """The name of the owner of that kind."""
+    return next((owner["name"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == kind), None)
 
 
 def _extra_nics(notes: Mapping[str, str]) -> tuple[str, ...]:
@@ -83,9 +87,9 @@ def vm_view(vm: Object, vmi: Object | None) -> VmView:
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata.get("uid", ""),
-        template_eip=annotations(template).get(EIP_ANNOTATION) or None,
+        template_eip=notes_of(template).get(EIP_ANNOTATION) or None,
         running=vmi is not None and status.get("phase") not in ("Succeeded", "Failed"),
-        instance_eip=annotations(vmi).get(EIP_ANNOTATION) or None,
+        instance_eip=notes_of(vmi).get(EIP_ANNOTATION) or None,
         deleting=bool(metadata.get("deletionTimestamp")),
         node=status.get("nodeName") or None,
         instance_uid=(instance.get("metadata") or {}).get("uid"),
@@ -100,6 +104,6 @@ def gateway_node(node: Object) -> GatewayNode:
         name=metadata["name"],
         ready=conditions.get("Ready") == "True",
         gateway_label=(metadata.get("labels") or {}).get(GATEWAY_LABEL),
-        chassis=annotations(node).get(CHASSIS_ANNOTATION) or None,
+        chassis=notes_of(node).get(CHASSIS_ANNOTATION) or None,
         internal_ips=tuple(item["address"] for item in status.get("addresses") or [] if item["type"] == "InternalIP"),
     )

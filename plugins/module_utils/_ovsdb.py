@@ -11,13 +11,41 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 import json
-import re
-import select as selectors
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from ansible_collections.kubeovn.core.plugins.module_utils._jsonrpc import (
+    ConnectionLost,
+    OvsdbError,
+    StreamTransport,
+    Unreachable,
+    parse_endpoints,
+)
+
+__all__ = [
+    "CENTRAL_SOCKETS",
+    "NB_DATABASE",
+    "SB_DATABASE",
+    "Client",
+    "ConnectionLost",
+    "ExecTransport",
+    "GuardFailed",
+    "Operation",
+    "OvsdbError",
+    "Query",
+    "Row",
+    "Unreachable",
+    "connect",
+    "decode",
+    "guard",
+    "many",
+    "named_uuid",
+    "one",
+    "to_map",
+    "to_set",
+    "uuid",
+]
 
 NB_DATABASE = "OVN_Northbound"
 SB_DATABASE = "OVN_Southbound"
@@ -25,7 +53,6 @@ SB_DATABASE = "OVN_Southbound"
 CENTRAL_SOCKETS = {NB_DATABASE: "unix:/var/run/ovn/ovnnb_db.sock", SB_DATABASE: "unix:/var/run/ovn/ovnsb_db.sock"}
 
 READS = frozenset({"select", "wait", "comment"})  # operations that can be sent again without harm
-CHUNK = 1 << 20
 
 Row = dict[str, Any]
 Operation = dict[str, Any]
@@ -33,27 +60,8 @@ Condition = tuple[str, str, Any]
 Query = tuple[str, Sequence[str], Sequence[Condition]]
 
 
-class OvsdbError(Exception):
-    """The database did not do what was asked: what, which option leads there, and what to do next."""
-
-    def __init__(self, text: str, *, path: str = "", hint: str = "", code: str = "") -> None:
-        super().__init__(text + (f" ({hint})" if hint else ""))
-        self.text = text
-        self.path = path
-        self.hint = hint
-        self.code = code  # the server's own error name, "constraint violation"
-
-
 class GuardFailed(OvsdbError):
     """A row was no longer as it was when the write was planned: nothing was written."""
-
-
-class Unreachable(OvsdbError):
-    """Nobody answered at the endpoint, or not in OVSDB's language, or not in time."""
-
-
-class ConnectionLost(Unreachable):
-    """The connection ended between a request and its answer."""
 
 
 # --- values -----------------------------------------------------------------------------------------------------
@@ -107,52 +115,6 @@ def many(value: Any) -> tuple[Any, ...]:
     return () if value is None else (value,)
 
 
-# --- endpoints --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """One place to connect to. `text` is what the user wrote."""
-
-    text: str
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    def open(self, timeout: float) -> socket.socket:
-        """A connected socket."""
-        if self.path:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(timeout)
-            try:
-                sock.connect(self.path)
-            except OSError:
-                sock.close()
-                raise
-            return sock
-        sock = socket.create_connection((self.host, self.port), timeout=timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
-
-
-def parse_endpoints(text: str, option: str = "endpoint") -> tuple[Endpoint, ...]:
-    """The endpoints of a comma-separated list, as OVN's own tools take it: tcp:10.0.0.1:6641,tcp:[fd00::1]:6641."""
-    form = "tcp:HOST:PORT, IPv6 as tcp:[ADDRESS]:PORT, or unix:/path; several are separated by commas"
-    found = []
-    for part in (piece.strip() for piece in text.split(",")):
-        if part.startswith("ssl:"):
-            hint = "use ovn_connection: exec, or a tcp endpoint"
-            raise OvsdbError(f"{option}: {part!r}: ssl endpoints are not supported", path=option, hint=hint)
-        tcp = re.fullmatch(r"tcp:(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:/\s]+)):(\d{1,5})", part)
-        if tcp and 0 < int(tcp[3]) < 65536:
-            found.append(Endpoint(part, host=tcp[1] or tcp[2], port=int(tcp[3])))
-        elif re.fullmatch(r"unix:/\S+", part):
-            found.append(Endpoint(part, path=part[len("unix:") :]))
-        else:
-            raise OvsdbError(f"{option}: {part!r} is not an OVSDB endpoint", path=option, hint=form)
-    return tuple(found)
-
-
 # --- transports -------------------------------------------------------------------------------------------------
 
 
@@ -164,165 +126,6 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of what it holds."""
-
-
-class StreamTransport:
-    """JSON-RPC over a stream socket; it connects by itself and answers the server's echo requests."""
-
-    def __init__(self, endpoints: Sequence[Endpoint], timeout: float, option: str = "endpoint") -> None:
-        self._endpoints = endpoints
-        self._timeout = timeout
-        self._option = option
-        self._peer = endpoints[0].text
-        self._socket: socket.socket | None = None
-        self._buffer = bytearray()
-        self._serial = 0
-
-    def call(self, method: str, params: Sequence[Any], repeatable: bool) -> Any:
-        """Send one request and wait for its answer, within the timeout altogether."""
-        deadline = time.monotonic() + self._timeout
-        self._discard_stale()
-        try:
-            return self._exchange(method, params, deadline)
-        except ConnectionLost as lost:
-            if not repeatable:
-                hint = "run again: it looks first and does only what is still missing"
-                text = f"{lost.text} while it was writing: whether it was done is unknown"
-                raise ConnectionLost(text, path=self._option, hint=hint) from lost
-        return self._exchange(method, params, deadline)
-
-    def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self._socket is not None:
-            self._socket.close()
-        self._socket = None
-        self._buffer.clear()
-
-    def connect(self, deadline: float) -> socket.socket:
-        """The connection, made now when there is none, to the first endpoint that takes it."""
-        if self._socket is not None:
-            return self._socket
-        reasons = []
-        for endpoint in self._endpoints:
-            try:
-                self._socket = endpoint.open(max(deadline - time.monotonic(), 0.05))
-                self._peer = endpoint.text
-                return self._socket
-            except OSError as error:
-                # A failed getaddrinfo, a refusal, a timeout: each says in its own words why.
-                reasons.append(f"{endpoint.text}: {error.strerror or error}")
-        hint = f"is {self._option} right, the database running, and no firewall between?"
-        raise Unreachable(f"{self._option}: cannot connect to {'; '.join(reasons)}", path=self._option, hint=hint)
-
-    def _discard_stale(self) -> None:
-        """Answer the echo requests of an idle time; forget a connection that the server has closed meanwhile."""
-        try:
-            while self._socket is not None and selectors.select([self._socket], [], [], 0)[0]:
-                self._receive(time.monotonic() + 1)
-                for message in self._messages():
-                    self._answer(message)
-        except Unreachable:
-            self.close()
-
-    def _exchange(self, method: str, params: Sequence[Any], deadline: float) -> Any:
-        try:
-            self.connect(deadline)
-            self._serial += 1
-            self._send({"method": method, "params": list(params), "id": self._serial}, deadline)
-            while True:
-                self._receive(deadline)
-                for message in self._messages():
-                    if message.get("id") == self._serial and "method" not in message:
-                        return self._result(message, method)
-                    self._answer(message)
-        except Unreachable:
-            self.close()  # half an answer must not meet the next request
-            raise
-
-    def _result(self, message: Mapping[str, Any], method: str) -> Any:
-        error = message.get("error")
-        if error is None:
-            return message.get("result")
-        details = error if isinstance(error, dict) else {"error": error}
-        text = f"{self._peer} refused {method}: {details.get('error')}: {details.get('details', '')}".rstrip(": ")
-        raise OvsdbError(text, path=self._option, code=str(details.get("error")))
-
-    def _answer(self, message: Mapping[str, Any]) -> None:
-        """A server asks for an echo to see whether its client lives, and hangs up on one that does not answer."""
-        if message.get("method") == "echo":
-            reply = {"id": message.get("id"), "result": message.get("params", []), "error": None}
-            self._send(reply, time.monotonic() + self._timeout)
-
-    def _send(self, message: Mapping[str, Any], deadline: float) -> None:
-        assert self._socket is not None
-        try:
-            self._socket.settimeout(max(deadline - time.monotonic(), 0.05))
-            self._socket.sendall(json.dumps(message, separators=(",", ":")).encode())
-        except TimeoutError as error:
-            raise self._silent() from error
-        except OSError as error:
-            raise self._lost(error.strerror or str(error)) from error
-
-    def _receive(self, deadline: float) -> None:
-        """Add what has come to the buffer: one piece, at least one byte."""
-        assert self._socket is not None
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise self._silent()
-        try:
-            self._socket.settimeout(remaining)
-            piece = self._socket.recv(CHUNK)
-        except TimeoutError as error:
-            raise self._silent() from error
-        except OSError as error:
-            raise self._lost(error.strerror or str(error)) from error
-        if not piece:
-            raise self._lost("closed by the server")
-        self._buffer += piece
-
-    def _messages(self) -> list[dict[str, Any]]:
-        """Take the complete messages out of the buffer. JSON has no frame: a message ends where its brace closes."""
-        if not self._buffer.lstrip()[:1] == b"{":
-            raise self._garbage()
-        if not self._buffer.endswith(b"}") and not self._buffer.rstrip().endswith(b"}"):
-            return []  # the last message is not complete: do not parse megabytes in vain
-        messages = []
-        try:
-            text = self._buffer.decode()
-            position = 0
-            decoder = json.JSONDecoder()
-            while position < len(text):
-                message, end = decoder.raw_decode(text, position)
-                messages.append(message)
-                position = end + len(text[end:]) - len(text[end:].lstrip())
-            self._buffer.clear()
-        except UnicodeDecodeError as error:
-            raise self._garbage() from error
-        except json.JSONDecodeError as error:
-            # Cut off is an error at the very end, or in a string without an end; anything else is not JSON.
-            if error.pos < len(text) and not error.msg.startswith("Unterminated string"):
-                raise self._garbage() from error
-            del self._buffer[: len(text[:position].encode())]
-        return messages
-
-    def _silent(self) -> Unreachable:
-        got = f", {len(self._buffer)} bytes of an answer came" if self._buffer else ""
-        hint = "raise ovn_timeout if the database is only slow"
-        return Unreachable(
-            f"{self._option}: {self._peer} gave no complete answer in {self._timeout:g} s{got}",
-            path=self._option,
-            hint=hint,
-        )
-
-    def _lost(self, reason: str) -> ConnectionLost:
-        return ConnectionLost(f"{self._option}: connection to {self._peer} lost: {reason}", path=self._option)
-
-    def _garbage(self) -> Unreachable:
-        start = bytes(self._buffer[:40])
-        hint = f"is another service listening there? {self._option} must be the plain OVSDB port"
-        return Unreachable(
-            f"{self._option}: {self._peer} does not speak OVSDB, it said {start!r}", path=self._option, hint=hint
-        )
 
 
 class ExecTransport:
