@@ -52,7 +52,9 @@ CENTRAL_CONTAINER = "ovn-central"
 LEADER_LABELS = {NB_DATABASE: "ovn-nb-leader=true", SB_DATABASE: "ovn-sb-leader=true"}
 
 FEW_PORTS = 16  # up to so many ports are asked for one by one; above, all bindings are read at once
-BATCH = 200  # rows deleted in one transaction: by exec it is a command's argument, which may not grow without end
+BATCH = (
+    100  # addresses dealt with in one transaction: by exec it is a command's argument, which may not grow without end
+)
 
 NAT_COLUMNS = ("_uuid", "type", "external_ip", "logical_ip", "logical_port", "external_mac")
 POLICY_COLUMNS = ("_uuid", "priority", "match", "action", "nexthop", "nexthops")
@@ -156,43 +158,67 @@ class Northbound:
             return
         operations = [_gateway_guard(gateway) for gateway in gateways]
         members = [gateway.uuid for gateway in gateways]
-        condition = ["_uuid", "==", uuid(port.uuid)]
-        operations.append(_remove("Logical_Router_Port", condition, "gateway_chassis", members))
+        operations.append(_remove("Logical_Router_Port", port.uuid, "gateway_chassis", members))
         self.nb.transact(operations)
 
-    def delete_nat(self, rules: Sequence[NatRule]) -> None:
-        """Delete NAT rows of the default VPC's router, each only if it is still what was seen."""
-        for batch in _batches(rules):
-            operations = [_nat_guard(rule) for rule in batch]
-            operations.append(_remove_from_router("nat", [rule.uuid for rule in batch]))
+    def delete_leftovers(self, rules: Sequence[NatRule], policies: Sequence[RoutePolicy]) -> None:
+        """Delete NAT rows and routing policies of the default VPC's router, each only if it is still what was seen.
+
+        A row and the policy of its overlay address go in one transaction, so that a run killed between leaves no half.
+        """
+        for some_rules, some_policies in _batches(rules, policies):
+            operations = [_nat_guard(rule) for rule in some_rules]
+            operations += [_policy_guard(policy) for policy in some_policies]
+            operations += _remove_from_router("nat", some_rules) + _remove_from_router("policies", some_policies)
             self.nb.transact(operations)
+
+    def delete_nat(self, rules: Sequence[NatRule]) -> None:
+        """Delete NAT rows only."""
+        self.delete_leftovers(rules, ())
 
     def delete_policies(self, policies: Sequence[RoutePolicy]) -> None:
-        """Delete routing policies of the default VPC's router, each only if it is still what was seen."""
-        for batch in _batches(policies):
-            operations = [_policy_guard(policy) for policy in batch]
-            operations.append(_remove_from_router("policies", [policy.uuid for policy in batch]))
+        """Delete routing policies only."""
+        self.delete_leftovers((), policies)
+
+    def set_nexthops(self, policies: Sequence[RoutePolicy], nexthop: str) -> None:
+        """Send the packets of these policies to another next hop, all at once."""
+        operations = [_policy_guard(policy, nexthops=True) for policy in policies]
+        row = {"nexthops": to_set([nexthop])}
+        operations += [_update("Logical_Router_Policy", policy.uuid, row) for policy in policies]
+        if operations:
             self.nb.transact(operations)
 
-    def delete_external_switch_and_port(self, ovn: Ovn) -> None:
-        """Delete the router port with its gateway chassis, and switch `external` with its ports.
+    def clear_external(
+        self,
+        router_uuid: str | None,
+        port: RouterPort | None,
+        switch_uuid: str | None,
+        switch_ports: Sequence[SwitchPort],
+        delete_switch: bool,
+        nat_rules: Sequence[NatRule] | None = None,
+    ) -> None:
+        """Take the router port (with its gateway chassis) from the router and these ports from switch `external`.
 
-        Nothing happens when an EIP was attached, or a port added to the switch, since `ovn` was read.
+        delete_switch: the whole switch, refused when it has other ports than these by now.
+        nat_rules: all that the router had; refused when an EIP came or went since.
         """
-        operations: list[Operation] = []
-        if ovn.router_uuid is not None:
-            nats = to_set(uuid(rule.uuid) for rule in ovn.nat_rules)
-            operations.append(guard("Logical_Router", ovn.router_uuid, {"nat": nats}))
-        if ovn.switch_uuid is not None:
-            members = to_set(uuid(port.uuid) for port in ovn.switch_ports)
-            operations.append(guard("Logical_Switch", ovn.switch_uuid, {"ports": members}))
-            condition = [["_uuid", "==", uuid(ovn.switch_uuid)]]
-            operations.append({"op": "delete", "table": "Logical_Switch", "where": condition})
-        if ovn.router_port is not None:
-            operations.append(_port_guard(ovn.router_port))
-            operations.append(_remove_from_router("ports", [ovn.router_port.uuid]))
-        if any(operation["op"] != "wait" for operation in operations):
-            self.nb.transact(operations)
+        guards, writes = [], []
+        if nat_rules is not None and router_uuid is not None:
+            nats = to_set(uuid(rule.uuid) for rule in nat_rules)
+            guards.append(guard("Logical_Router", router_uuid, {"nat": nats}))
+        if port is not None and router_uuid is not None:
+            guards.append(_port_guard(port))
+            writes.append(_remove("Logical_Router", router_uuid, "ports", [port.uuid]))
+        members = [item.uuid for item in switch_ports]
+        guards += [guard("Logical_Switch_Port", item.uuid, {"name": item.name}) for item in switch_ports]
+        if switch_uuid is not None and delete_switch:
+            guards.append(guard("Logical_Switch", switch_uuid, {"ports": to_set(uuid(key) for key in members)}))
+            condition = [["_uuid", "==", uuid(switch_uuid)]]
+            writes.append({"op": "delete", "table": "Logical_Switch", "where": condition})
+        elif switch_uuid is not None and members:
+            writes.append(_remove("Logical_Switch", switch_uuid, "ports", members))
+        if writes:
+            self.nb.transact([*guards, *writes])
 
 
 # --- rows as records --------------------------------------------------------------------------------------------
@@ -253,8 +279,10 @@ def _nat_guard(rule: NatRule) -> Operation:
     return guard("NAT", rule.uuid, row)
 
 
-def _policy_guard(policy: RoutePolicy) -> Operation:
-    row = {"priority": policy.priority, "match": policy.match, "action": policy.action}
+def _policy_guard(policy: RoutePolicy, nexthops: bool = False) -> Operation:
+    row: Row = {"priority": policy.priority, "match": policy.match, "action": policy.action}
+    if nexthops:
+        row["nexthops"] = to_set(policy.nexthops)
     return guard("Logical_Router_Policy", policy.uuid, row)
 
 
@@ -262,17 +290,32 @@ def _update(table: str, row_uuid: str, row: Mapping[str, Any]) -> Operation:
     return {"op": "update", "table": table, "where": [["_uuid", "==", uuid(row_uuid)]], "row": dict(row)}
 
 
-def _remove(table: str, condition: Sequence[Any], column: str, members: Iterable[str]) -> Operation:
+def _remove(table: str, row_uuid: str, column: str, members: Iterable[str]) -> Operation:
+    """Take members out of a row's set of references. A row that nothing refers to any more is gone."""
     mutation = [column, "delete", to_set(uuid(member) for member in members)]
-    return {"op": "mutate", "table": table, "where": [list(condition)], "mutations": [mutation]}
+    return {"op": "mutate", "table": table, "where": [["_uuid", "==", uuid(row_uuid)]], "mutations": [mutation]}
 
 
-def _remove_from_router(column: str, members: Iterable[str]) -> Operation:
-    return _remove("Logical_Router", ["name", "==", DEFAULT_VPC], column, members)
+def _remove_from_router(column: str, rows: Sequence[NatRule] | Sequence[RoutePolicy]) -> list[Operation]:
+    mutation = [column, "delete", to_set(uuid(row.uuid) for row in rows)]
+    condition = ["name", "==", DEFAULT_VPC]
+    operation = {"op": "mutate", "table": "Logical_Router", "where": [condition], "mutations": [mutation]}
+    return [operation] if rows else []
 
 
-def _batches(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+def _batches(
+    rules: Sequence[NatRule], policies: Sequence[RoutePolicy]
+) -> Iterable[tuple[list[NatRule], list[RoutePolicy]]]:
+    """Portions of at most BATCH overlay addresses, each with all that is to go for them."""
+    groups: dict[str, tuple[list[NatRule], list[RoutePolicy]]] = {}
+    for rule in rules:
+        groups.setdefault(rule.logical_ip, ([], []))[0].append(rule)
+    for policy in policies:
+        groups.setdefault(policy.match.rpartition(" ")[2], ([], []))[1].append(policy)
+    portions = list(groups.values())
+    for start in range(0, len(portions), BATCH):
+        portion = portions[start : start + BATCH]
+        yield [rule for some, _ in portion for rule in some], [policy for _, some in portion for policy in some]
 
 
 # --- opening ----------------------------------------------------------------------------------------------------
