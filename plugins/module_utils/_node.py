@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a node's links and Open vSwitch say about its external NIC: which links must not be touched, which may be handed over.
+"""What a node's links and Open vSwitch say about its external NIC: which links are protected, which may be handed over.
 
 Private to this collection: no promise is made to other users. Pure, and for Python 3.8: it runs on the nodes.
 """
@@ -139,7 +139,7 @@ def _neighbours(links: Mapping[str, Link], ovs: Ovs) -> dict[str, set[str]]:
 
 
 def protect(links: Mapping[str, Link], ovs: Ovs, anchors: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Why each protected link must not be touched: the anchors' own reasons, and those of all that shares their path."""
+    """Why each protected link must not be touched: the anchors' reasons, also for all that shares a path with them."""
     near = _neighbours(links, ovs)
     result: dict[str, list[str]] = {}
     for anchor, reason in anchors:
@@ -184,7 +184,7 @@ def obstacles(
     link = links.get(name)
     if link is None:
         nics = sorted(x.name for x in links.values() if x.kind in ("", "bond") and not x.loopback)
-        return [f"there is no such link on this node; its NICs are {', '.join(nics) or 'none'}"]
+        return [f"does not exist on this node, whose NICs are {', '.join(nics) or 'none'}"]
     found = list(protected.get(name, ()))
     found += _kind_obstacles(link, in_container, bond)
     owner = ovs.bridge_of(name)
@@ -209,23 +209,37 @@ def _kind_obstacles(link: Link, in_container: bool, bond: str | None) -> list[st
     return [text.format(kind=link.kind, lower=link.lower or "the NIC below it")]
 
 
+def members_of(links: Mapping[str, Link], bond: str) -> list[str]:
+    """Names of a bond's members."""
+    return sorted(link.name for link in links.values() if link.master == bond)
+
+
+def unprepared(
+    name: str, links: Mapping[str, Link], mtu: int | None, members: Iterable[str], bond_mode: str | None
+) -> list[str]:
+    """What the external NIC still lacks before it can be handed over, in words; empty: it is as it should be."""
+    link = links.get(name)
+    if link is None:
+        return ["does not exist"]
+    found = [] if link.up else ["is down"]
+    if mtu and link.mtu != mtu:
+        found.append(f"has MTU {link.mtu}, not {mtu}")
+    found += [f"has the address {address}" for address in link.addresses]
+    wanted = sorted(members)
+    if wanted and link.kind == "bond":
+        if members_of(links, name) != wanted:
+            found.append(f"has the members {', '.join(members_of(links, name)) or 'none'}, not {', '.join(wanted)}")
+        if bond_mode and link.bond_mode != bond_mode:
+            found.append(f"is in bond mode {link.bond_mode}, not {bond_mode}")
+        found += [f"has the member {x}, which is down" for x in wanted if x in links and not links[x].up]
+    return found
+
+
 def missing(links: Mapping[str, Link], ovs: Ovs, nic: str, bridge: str, mapping: str) -> list[str]:
     """What a node lacks to be a gateway, in words; empty: it is one."""
     if ovs.problem:
         return [f"Open vSwitch cannot be read: {ovs.problem}"]
-    found = []
-    patch, inner = f"patch-localnet.{mapping}-to-{ovs.integration_bridge}", ovs.integration_bridge
-    if bridge not in ovs.bridges:
-        found.append(f"bridge {bridge} does not exist")
-    else:
-        if nic not in ovs.bridges[bridge]:
-            found.append(f"{bridge} does not hold {nic}")
-        elif ovs.errors.get(nic):
-            found.append(f"{nic} in {bridge} does not work: {ovs.errors[nic]}")
-        if patch not in ovs.bridges[bridge]:
-            found.append(f"{bridge} has no patch port {patch}")
-        elif ovs.peers.get(patch) not in ovs.bridges.get(inner, ()):
-            found.append(f"patch port {patch} has no other end in {inner}")
+    found = _missing_ports(ovs, nic, bridge, mapping)
     if ovs.mappings.get(mapping) != bridge:
         has = ovs.external_ids.get("ovn-bridge-mappings") or "nothing"
         found.append(f"ovn-bridge-mappings has {has}, not {mapping}:{bridge}")
@@ -236,6 +250,23 @@ def missing(links: Mapping[str, Link], ovs: Ovs, nic: str, bridge: str, mapping:
         found.append(f"{nic} is down")
     elif not link.carrier:
         found.append(f"{nic} has no carrier")
+    return found
+
+
+def _missing_ports(ovs: Ovs, nic: str, bridge: str, mapping: str) -> list[str]:
+    if bridge not in ovs.bridges:
+        return [f"bridge {bridge} does not exist"]
+    found = []
+    ports, inner = ovs.bridges[bridge], ovs.integration_bridge
+    patch = f"patch-localnet.{mapping}-to-{inner}"
+    if nic not in ports:
+        found.append(f"{bridge} does not hold {nic}")
+    elif ovs.errors.get(nic):
+        found.append(f"{nic} in {bridge} does not work: {ovs.errors[nic]}")
+    if patch not in ports:
+        found.append(f"{bridge} has no patch port {patch}")
+    elif ovs.peers.get(patch) not in ovs.bridges.get(inner, ()):
+        found.append(f"patch port {patch} has no other end in {inner}")
     return found
 
 

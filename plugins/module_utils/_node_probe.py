@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Looks at the node it runs on: links and routes by `ip`, Open vSwitch by its socket, the connection by /proc. Read-only.
+"""Looks at the node it runs on: links and routes by `ip`, Open vSwitch by its socket, the connection by /proc.
 
-Private to this collection: no promise is made to other users. Standard library only, and for Python 3.8.
+Private to this collection: no promise is made to other users. Read-only, standard library only, and for Python 3.8.
 """
 
 from __future__ import annotations

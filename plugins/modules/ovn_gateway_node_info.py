@@ -11,18 +11,18 @@ module: ovn_gateway_node_info
 short_description: What a node itself shows of an external gateway
 version_added: 0.1.0
 description:
-  - Looks at a gateway node from the inside, where neither Kubernetes nor OVN's databases can - its links, its routes and
-    its own Open vSwitch database.
+  - Looks at a gateway node from the inside, where neither Kubernetes nor OVN's databases can - its links, its routes
+    and its own Open vSwitch database.
   - Says whether a NIC may be handed over to Kube-OVN as external NIC, and if not, why. Links that carry a default route
     of any table, Ansible's own connection, the way to the API server, the overlay's encapsulation address or the node's
-    InternalIP are protected, with everything that shares a path with them - masters, members, VLAN links, ports of the same
-    Open vSwitch bridge.
+    InternalIP are protected, with everything that shares a path with them - masters, members, VLAN links, ports of the
+    same Open vSwitch bridge.
   - Says what the node still lacks to be a gateway, or what it still has of one.
   - Changes nothing.
 notes:
   - Runs on the node itself, as root. Needs Python 3.8 or newer without any library, and iproute2 4.18 or newer.
-  - A veth counts as a NIC only where the machine itself is a container (systemd-nspawn, LXC), since there the NICs it was
-    given are veths. On any other machine a veth is the host's end of a pod's cable, and is refused.
+  - A veth counts as a NIC only where the machine itself is a container (systemd-nspawn, LXC), since there the NICs it
+    was given are veths. On any other machine a veth is the host's end of a pod's cable, and is refused.
 author:
   - kubeovn.core contributors (@kubeovn-core)
 attributes:
@@ -44,6 +44,12 @@ options:
     type: list
     elements: str
     default: []
+  bond_mode:
+    description: The mode that the bond is to have, as the kernel names it, V(active-backup). Left out, any is right.
+    type: str
+  mtu:
+    description: The MTU that O(nic) is to have. Left out, any is right.
+    type: int
   bridge:
     description: The bridge that Kube-OVN makes for the external network.
     type: str
@@ -53,7 +59,8 @@ options:
     type: str
     default: external
   api_servers:
-    description: The API servers, as the node reaches them - URLs, names or addresses. The links that lead there are protected.
+    description:
+      - The API servers, as the node reaches them - URLs, names or addresses. The links that lead there are protected.
     type: list
     elements: str
     default: []
@@ -78,8 +85,8 @@ EXAMPLES = r"""
 
 - name: Refuse a NIC that the node lives on
   ansible.builtin.assert:
-    that: not node.nic.problems
-    fail_msg: "{{ node.nic.problems }}"
+    that: not node.refusals
+    fail_msg: "{{ node.refusals | join('; ') }}"
 
 - name: Wait until Kube-OVN has made the node a gateway
   kubeovn.core.ovn_gateway_node_info:
@@ -189,8 +196,10 @@ nic:
       description: Whether it is a port of O(bridge) already.
       type: bool
       returned: always
-    problems:
-      description: Why it cannot be the external NIC. Empty when it can, or when it is a bond still to be made.
+    unprepared:
+      description:
+        - What it lacks before it can be handed over, in words - it is down, has an address, another O(mtu), other
+          O(members) or another O(bond_mode). Empty when it is as it should be.
       type: list
       elements: str
       returned: always
@@ -207,7 +216,7 @@ nic:
       type: int
       returned: always
     addresses:
-      description: Its addresses other than link-local ones.
+      description: Its addresses other than link-local ones, its members' included.
       type: list
       elements: str
       returned: always
@@ -221,10 +230,18 @@ nic:
       type: dict
       returned: always
 members:
-  description: Each of O(members) with its C(name), C(mac) (the hardware's own) and C(problems).
+  description: Each of O(members) with its C(name) and C(mac), the hardware's own.
   returned: when O(nic) is given
   type: list
   elements: dict
+refusals:
+  description:
+    - Why O(nic) cannot be the external NIC, and O(members) not its members, each with the option's path in front. Empty
+      when they can.
+  returned: when O(nic) is given
+  type: list
+  elements: str
+  sample: ["nic: enp1s0 carries the default route"]
 gateway:
   description: What the node itself shows of the gateway.
   returned: when O(nic) is given
@@ -288,29 +305,38 @@ def describe_link(link: _node.Link, ovs: _node.Ovs) -> dict[str, Any]:
     return dict(result, addresses=list(link.addresses), bridge=ovs.bridge_of(link.name))
 
 
-def describe_nic(
+def refusals(
     params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs, protected: dict[str, list[str]]
-) -> dict[str, Any]:
+) -> list[str]:
+    """Why the NIC cannot be handed over and its members not be bonded, each with its option in front."""
+    name, members = params["nic"], params["members"]
+    container = _node_probe.in_container()
+    problems = []
+    if name in links or not members:  # else the bond is still to be made
+        problems = _node.obstacles(name, links, ovs, protected, params["bridge"], container)
+        if members and links[name].kind != "bond":
+            problems.append("is not a bond, and a bond of that name is asked for")
+    found = [f"nic: {name} {problem}" for problem in problems]
+    for index, member in enumerate(members):
+        problems = _node.obstacles(member, links, ovs, protected, params["bridge"], container, bond=name)
+        found += [f"members[{index}]: {member} {problem}" for problem in problems]
+    return found
+
+
+def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs) -> dict[str, Any]:
     """The results about the NIC, its members and the gateway."""
     name, members, bridge = params["nic"], params["members"], params["bridge"]
-    container = _node_probe.in_container()
     link = links.get(name)
-    problems = _node.obstacles(name, links, ovs, protected, bridge, container)
-    if members and link is None:
-        problems = []  # the bond is still to be made
-    elif members and link is not None and link.kind != "bond":
-        problems.append("is not a bond, and a bond of that name is asked for")
     bond = None
     if link is not None and link.kind == "bond":
-        slaves = sorted(other.name for other in links.values() if other.master == name)
-        bond = {"mode": link.bond_mode, "members": slaves, "active": link.active_member}
-    addresses = link.addresses if link else ()
+        bond = {"mode": link.bond_mode, "members": _node.members_of(links, name), "active": link.active_member}
+    addresses = [text for other in (name, *members) if other in links for text in links[other].addresses]
     return {
         "nic": {
             "name": name,
             "exists": link is not None,
             "in_service": name in ovs.bridges.get(bridge, ()),
-            "problems": problems,
+            "unprepared": _node.unprepared(name, links, params["mtu"], members, params["bond_mode"]),
             "up": link is not None and link.up,
             "carrier": link is not None and link.carrier,
             "mtu": link.mtu if link else 0,
@@ -319,11 +345,7 @@ def describe_nic(
             "bond": bond,
         },
         "members": [
-            {
-                "name": member,
-                "mac": (links[member].permanent_mac or links[member].mac) if member in links else "",
-                "problems": _node.obstacles(member, links, ovs, protected, bridge, container, bond=name),
-            }
+            {"name": member, "mac": (links[member].permanent_mac or links[member].mac) if member in links else ""}
             for member in members
         ],
         "gateway": {
@@ -340,6 +362,8 @@ def main() -> None:
         argument_spec={
             "nic": {"type": "str"},
             "members": strings,
+            "bond_mode": {"type": "str"},
+            "mtu": {"type": "int"},
             "bridge": {"type": "str", "default": "br-external"},
             "mapping": {"type": "str", "default": "external"},
             "api_servers": dict(strings, aliases=["api_server"]),
@@ -368,7 +392,8 @@ def main() -> None:
         },
     }
     if module.params["nic"]:
-        result.update(describe_nic(module.params, links, ovs, protected))
+        result.update(describe_nic(module.params, links, ovs))
+        result["refusals"] = refusals(module.params, links, ovs, protected)
     module.exit_json(changed=False, **result)
 
 
