@@ -8,6 +8,7 @@ pod, so `kubectl exec ... -c ovn-central -- ovn-nbctl show` reaches this OVN by 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import mounts, processes, site
@@ -76,12 +77,12 @@ def _start_database(lab: Lab, short: str) -> None:
     processes.start(lab, f"ovn-{short}", argv, netns=lab.netns("admin"), cwd=Path("/"))
 
 
-def control(lab: Lab, tool: str, *words: str) -> str:
-    """Run ovn-nbctl or ovn-sbctl where the databases are."""
+def control_argv(lab: Lab, tool: str, words: Sequence[str]) -> list[object]:
+    """The command line of ovn-nbctl or ovn-sbctl where the databases are."""
     short = {"ovn-nbctl": "nb", "ovn-sbctl": "sb"}[tool]
     if not processes.alive(lab, f"ovn-{short}"):
         raise LabError(f"lab {lab.name} has no OVN {short} running; `lab up --name {lab.name}` starts it")
-    return processes.run(in_root(lab, tool, f"--db=unix:/run/ovn/ovn{short}_db.sock", *words))
+    return in_root(lab, tool, f"--db=unix:/run/ovn/ovn{short}_db.sock", *words)
 
 
 def start_kwok(lab: Lab) -> None:

@@ -8,18 +8,17 @@ the lab's, so that every connection it makes starts there. Nothing else joins th
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
 import socket
 import sys
 from pathlib import Path
 
-from . import processes, site
+from . import processes, site, spaces
 from .site import Lab
 
 NAME = "door"
-CLONE_NEWNET = 0x40000000
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def targets(lab: Lab) -> dict[str, tuple[str, int]]:
@@ -84,36 +83,40 @@ def _listen(port: int) -> socket.socket:
     raise OSError("no free port on 127.0.0.1")
 
 
-def _enter(netns: str) -> None:
-    with open(f"/run/netns/{netns}") as space:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(space.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), f"cannot enter {netns}")
-
-
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry one direction to its end; the other one may go on."""
     try:
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
+        writer.write_eof()
     except OSError:
         writer.close()
 
 
-async def _serve(listener: socket.socket, place: tuple[str, int]) -> None:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.wait_for(asyncio.open_connection(*place), 10)
-        except (OSError, TimeoutError):
+async def _connected(place: tuple[str, int], near: Streams) -> None:
+    """One connection: the far one is made when the near one comes."""
+    writers = [near[1]]
+    try:
+        far = await asyncio.wait_for(asyncio.open_connection(*place), 10)
+        writers.append(far[1])
+        await asyncio.gather(_copy(near[0], far[1]), _copy(far[0], near[1]))
+    except (OSError, TimeoutError):
+        pass  # nobody there: the near side sees its connection close, as it would without a door
+    finally:
+        for writer in writers:
             writer.close()
-            return
-        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-        for end in (writer, far_writer):
-            end.close()
 
-    server = await asyncio.start_server(connected, sock=listener)
+
+async def _serve(listener: socket.socket, place: tuple[str, int]) -> None:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(_connected(place, (reader, writer)))
+        tasks.add(task)  # the event loop itself keeps only weak references
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accepted, sock=listener)
     await server.serve_forever()
 
 
@@ -123,7 +126,7 @@ async def _main(lab: Lab) -> None:
     temporary = _ports_file(lab).with_suffix(".tmp")
     temporary.write_text(json.dumps({name: server.getsockname()[1] for name, server in listeners.items()}))
     os.replace(temporary, _ports_file(lab))
-    _enter(lab.netns("admin"))
+    spaces.enter(lab.netns("admin"))
     await asyncio.gather(*(_serve(listeners[name], place) for name, place in targets(lab).items()))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates, tokens, kubeconfigs and the ssh key of one lab. Made once; a second run finds them and leaves them."""
+"""Certificates, tokens and kubeconfigs of one lab. Made once; a second run finds them and leaves them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,10 @@ COMPONENTS = {
 
 def ensure(lab: Lab) -> None:
     """Make whatever is missing of this lab's secrets."""
-    for folder in (lab.pki, lab.ssh_key.parent, lab.kubeconfig("x").parent, lab.door_kubeconfig("x").parent):
+    for folder in (lab.pki, lab.kubeconfig("x").parent, lab.door_kubeconfig("x").parent):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not (lab.pki / "server.crt").exists():
         _certificates(lab.pki)
-    if not lab.ssh_key.exists():
-        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {lab.name}", "-f", lab.ssh_key]
-        processes.run(argv)
     _tokens(lab)
 
 

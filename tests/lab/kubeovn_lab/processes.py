@@ -7,6 +7,7 @@ A pid alone is no proof of identity, since numbers are used again. Every process
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -36,10 +37,8 @@ class Identity:
     def signal(self, number: signal.Signals, group: bool = False) -> None:
         if not self.alive():
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             (os.killpg if group else os.kill)(self.pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def identity_of(pid: int) -> Identity | None:
@@ -170,10 +169,8 @@ def _gone(who: Identity, deadline: float) -> bool:
 
 def _reap(pid: int) -> None:
     """Collect the process if it is this program's own child, so that no zombie stays."""
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
 
 
 def tail(lab: Lab, name: str, lines: int = 15) -> str:

@@ -177,6 +177,11 @@ class Lab:
         return self.cache / "rootfs"
 
     @property
+    def uml_kernel(self) -> Path:
+        """User-mode Linux; its modules stand beside it in modules/VERSION."""
+        return self.cache / "uml" / "linux"
+
+    @property
     def uml_image(self) -> Path:
         """ext4 image of the same tree, base of the UML machines' copy-on-write disks."""
         return self.cache / "uml" / "base.ext4"

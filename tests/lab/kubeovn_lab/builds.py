@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One-time builds, shared by all labs: Go programs, the manifests their modules carry, the root file system, UML."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import golang, host
+from .labs import running_labs
+from .processes import LabError, run
+from .report import say, step
+from .site import Lab
+
+IMAGE = Path(__file__).parents[1] / "image"
+SUITE = "trixie"
+UML_SUITE = "bookworm"  # its UML kernel 6.1 is the one that was booted
+CENTRAL_PACKAGES = ("etcd-server",)  # of the admin side, which lives in the same tree
+CENTRAL_UNITS = ("etcd.service",)  # must not start in the machines
+STRIPPED = ("doc", "man", "locale")
+
+KWOK_STAGES = (
+    "node/fast/node-initialize.yaml",
+    "node/heartbeat/node-heartbeat.yaml",
+    "pod/fast/pod-ready.yaml",
+    "pod/fast/pod-delete.yaml",
+)
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """One at a time; says when it has to wait. The lock ends with its holder, however that ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another run of the lab works on {what}: waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def ensure(lab: Lab) -> None:
+    """Make everything that is missing, the Go programs beside the file systems."""
+    host.check(lab)
+    with locked(lab.cache / "builds.lock", "the one-time builds"):
+        host.install_packages(lab.cache / "logs" / "apt.log")
+        with ThreadPoolExecutor(2) as pool:
+            jobs = [pool.submit(_programs, lab), pool.submit(_file_systems, lab)]
+        for job in jobs:
+            job.result()
+
+
+def _programs(lab: Lab) -> None:
+    golang.build_all(lab)
+    manifests(lab)
+
+
+def manifests(lab: Lab) -> None:
+    """Kube-OVN's and KubeVirt's CRDs and kwok's stages, from the very modules that the programs are built of."""
+    stamp = lab.cache / "manifests" / "stamp"
+    sources = [golang.BUILDS / module / "go.mod" for module in ("kube-ovn", "kubevirt", "kwok")]
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    kube_ovn = golang.module_folder(lab, "kube-ovn", "github.com/kubeovn/kube-ovn")
+    shutil.copyfile(kube_ovn / "charts/kube-ovn-v2/crds/kube-ovn-crd.yaml", stamp.parent / "kube-ovn-crd.yaml")
+    kwok = golang.module_folder(lab, "kwok", "sigs.k8s.io/kwok") / "kustomize" / "stage"
+    stages = "".join(f"\n---\n{(kwok / stage).read_text()}" for stage in KWOK_STAGES)
+    (stamp.parent / "kwok-stages.yaml").write_text(stages)
+    (stamp.parent / "kubevirt.json").write_text(run([lab.bin / "kubevirt-crds"]))
+    stamp.write_text(wanted)
+
+
+def _file_systems(lab: Lab) -> None:
+    """UML's kernel first, since its modules go into the root file system."""
+    _uml_kernel(lab)
+    _root(lab)
+    if any(lab.boot(node) == "uml" for node in lab.nodes):
+        _uml_image(lab)
+
+
+def packages() -> list[str]:
+    """The Debian packages of the root file system."""
+    lines = (IMAGE / "packages.txt").read_text().splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _fingerprint(*extra: object) -> str:
+    """Changes with anything that goes into the root file system."""
+    digest = hashlib.sha256(repr((SUITE, UML_SUITE, CENTRAL_PACKAGES, CENTRAL_UNITS, STRIPPED, extra)).encode())
+    for path in sorted(IMAGE.rglob("*")):
+        if path.is_file() and not any(part.startswith((".", "__")) for part in path.relative_to(IMAGE).parts[:-1]):
+            digest.update(f"{path.relative_to(IMAGE)} {path.stat().st_mode}".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _uml_kernel(lab: Lab) -> None:
+    """User-mode Linux and its modules, extracted from its package, not installed."""
+    if lab.uml_kernel.exists():
+        return
+    with step("user-mode Linux kernel extracted"):
+        tree = lab.cache / "uml.tmp"
+        shutil.rmtree(tree, ignore_errors=True)
+        _mmdebstrap(lab, "uml", ["--variant=extract", "--include=user-mode-linux", UML_SUITE, str(tree)])
+        (modules,) = (tree / "usr/lib/uml/modules").iterdir()
+        kept = lab.uml_kernel.parent
+        kept.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(kept / "modules", ignore_errors=True)
+        shutil.copytree(modules, kept / "modules" / modules.name, symlinks=True)
+        shutil.copy(tree / "usr/bin/linux.uml", lab.uml_kernel.with_suffix(".tmp"))
+        lab.uml_kernel.with_suffix(".tmp").rename(lab.uml_kernel)
+        shutil.rmtree(tree)
+
+
+def _root(lab: Lab) -> None:
+    """The root file system: Debian's packages (kept apart, since they take longest), then the lab's own files."""
+    stamp = lab.cache / "stamps" / "rootfs"
+    wanted = _fingerprint()
+    if lab.rootfs.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return
+    _in_use(lab)
+    (modules,) = (lab.uml_kernel.parent / "modules").iterdir()
+    new = lab.cache / "rootfs.new"
+    shutil.rmtree(new, ignore_errors=True)
+    with step("root file system made"):
+        run(["cp", "-a", "--reflink=auto", _base(lab), new])
+        run([IMAGE / "customise", new, modules])
+        for unit in CENTRAL_UNITS:
+            (new / "etc/systemd/system" / unit).unlink(missing_ok=True)
+            (new / "etc/systemd/system" / unit).symlink_to("/dev/null")
+        stamp.unlink(missing_ok=True)
+        shutil.rmtree(lab.rootfs, ignore_errors=True)
+        new.rename(lab.rootfs)
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(wanted)
+
+
+def _base(lab: Lab) -> Path:
+    """Debian with the packages and nothing of the lab's; made anew only when the list changes."""
+    names = [*packages(), *CENTRAL_PACKAGES]
+    base = lab.cache / f"debian-{hashlib.sha256(repr((SUITE, STRIPPED, names)).encode()).hexdigest()[:12]}"
+    if base.exists():
+        return base
+    say(f"root file system: installing {len(names)} Debian packages and what they need")
+    new = lab.cache / "debian.tmp"
+    shutil.rmtree(new, ignore_errors=True)
+    options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in STRIPPED]
+    _mmdebstrap(lab, "rootfs", ["--variant=minbase", f"--include={','.join(names)}", *options, SUITE, str(new)])
+    for old in lab.cache.glob("debian-*"):
+        shutil.rmtree(old)
+    new.rename(base)
+    return base
+
+
+def _in_use(lab: Lab) -> None:
+    """A running lab has its overlays over this tree: changing it under them would corrupt what they see."""
+    running = running_labs()
+    if lab.rootfs.exists() and running:
+        raise LabError(f"the root file system must be made anew, but labs use it: {', '.join(running)}; end them first")
+
+
+def _uml_image(lab: Lab) -> None:
+    """The same tree as an ext4 image. Machines' disks are copy-on-write files over it, so it never changes in place."""
+    stamp = lab.cache / "stamps" / "uml-image"
+    wanted = _fingerprint()
+    if lab.uml_image.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return
+    with step("image for user-mode Linux made"):
+        lab.uml_image.parent.mkdir(parents=True, exist_ok=True)
+        new = lab.uml_image.with_suffix(".tmp")
+        new.unlink(missing_ok=True)
+        run(["truncate", "-s", "3G", new])
+        run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-d", lab.rootfs, new])
+        new.rename(lab.uml_image)
+        stamp.write_text(wanted)
+
+
+def _mmdebstrap(lab: Lab, name: str, words: list[str]) -> None:
+    log = lab.cache / "logs" / f"build-{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as out:
+        done = subprocess.call(["mmdebstrap", *words], stdout=out, stderr=out)
+    if done != 0:
+        raise LabError(f"mmdebstrap failed\n--- the end of {log}\n{log.read_text(errors='replace')[-2000:]}")

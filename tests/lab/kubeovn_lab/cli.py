@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's command line: its verbs and their words; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from . import central, inventory, lifecycle, machines, power, processes, site, ssh, status
+from .labs import load
+from .processes import LabError
+from .site import BOOTS, NODES, Boot, Lab
+
+DEFAULT_NAME = "site"
+REST = argparse.REMAINDER
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs. Those with a command to run take everything after `--`."""
+    top = argparse.ArgumentParser(prog="lab", description="A real Kube-OVN site on this machine.")
+    common = argparse.ArgumentParser(add_help=False)
+    default = os.environ.get("LAB_NAME", DEFAULT_NAME)
+    common.add_argument("--name", default=default, help="which lab (default: $LAB_NAME, else site)")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, text: str, *positional: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=text, parents=[common])
+        for word in positional:
+            made.add_argument(word, **({"nargs": REST} if word == "command" else {}))  # type: ignore[arg-type]
+        return made
+
+    start = verb("up", "bring the lab up, or what is missing of it; builds what it needs the first time")
+    start.add_argument("--boot", default="nspawn", help="nspawn (default), uml, or NODE=uml[,NODE=uml...]")
+    start.add_argument("--no-worker", action="store_true", help="three gateways alone, without the worker")
+    verb("down", "take the lab away; only its logs stay")
+    verb("clean", "remove the caches: builds, logs")
+    verb("status", "what runs, where its logs are")
+    verb("env", 'shell exports: eval "$(lab env)"')
+    verb("kubectl", "kubectl as cluster admin", "command")
+    verb("nbctl", "ovn-nbctl", "command")
+    verb("sbctl", "ovn-sbctl", "command")
+    verb("node", "run a command on a machine", "node", "command")
+    verb("outside", "run a command on the outside host", "command")
+    verb("gateway", "run a command on the physical gateway", "command")
+    verb("guest", "run a command in a VM or pod, as user ubuntu", "guest", "command")
+    verb("exec", "run a command in the admin network namespace", "command")
+    switch = verb("power", "switch a machine off, hard, or on")
+    switch.add_argument("state", choices=["on", "off"])
+    switch.add_argument("node")
+    show = verb("logs", "a part's log (status names the parts)", "part")
+    show.add_argument("-f", "--follow", action="store_true")
+    return top
+
+
+def boots(text: str) -> tuple[tuple[str, Boot], ...]:
+    """Which machines are not nspawn: `uml` for all, or NODE=uml,..."""
+    if text in BOOTS:
+        return tuple((node.name, "uml") for node in NODES) if text == "uml" else ()
+    names = {word: node.name for node in NODES for word in (node.name, node.short)}
+    wanted: list[tuple[str, Boot]] = []
+    for word in text.split(","):
+        name, _equals, boot = word.partition("=")
+        if name not in names or boot not in BOOTS:
+            raise LabError(
+                f"--boot {text}: `nspawn`, `uml`, or NODE=uml with a node of {', '.join(n.name for n in NODES)}"
+            )
+        if boot == "uml":
+            wanted.append((names[name], "uml"))
+    return tuple(sorted(wanted))
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the words say. A verb with a command becomes that command and so never returns."""
+    given = parser().parse_args(words)
+    try:
+        _act(given)
+    except (LabError, KeyError, ValueError) as error:
+        print(f"lab: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _act(given: argparse.Namespace) -> None:
+    lab = Lab(given.name)
+    if given.verb == "up":
+        asked = Lab(given.name, boots(given.boot), not given.no_worker)
+        lifecycle.up(asked)
+    elif given.verb == "down":
+        lifecycle.down(load(given.name) or lab)
+    elif given.verb == "clean":
+        lifecycle.clean()
+    elif given.verb == "status":
+        status.show(load(given.name) or lab)
+    else:
+        _in_lab(_existing(given.name), given)
+
+
+def _existing(name: str) -> Lab:
+    found = load(name)
+    if found is None:
+        raise LabError(f"there is no lab {name}; `lab up --name {name}` makes it")
+    return found
+
+
+def _in_lab(lab: Lab, given: argparse.Namespace) -> None:
+    if given.verb == "env":
+        for name, value in inventory.environment(lab).items():
+            print(f"export {name}={shlex.quote(value)}")
+    elif given.verb == "power":
+        power.switch(lab, lab.node(given.node), given.state)
+    elif given.verb == "logs":
+        _become(["tail", *(["-n", "100", "-F"] if given.follow else ["-n", "+1"]), status.log_of(lab, given.part)])
+    else:
+        _run(lab, given)
+
+
+def _run(lab: Lab, given: argparse.Namespace) -> NoReturn:
+    """The verbs that run the user's own command somewhere."""
+    command = given.command[1:] if given.command[:1] == ["--"] else given.command
+    admin = lab.netns("admin")
+    if given.verb == "kubectl":
+        _become([lab.bin / "kubectl", f"--kubeconfig={lab.door_kubeconfig('admin')}", *command])
+    if given.verb in ("nbctl", "sbctl"):
+        _become(central.control_argv(lab, f"ovn-{given.verb}", command))
+    if given.verb == "node":
+        _become(machines.machine(lab, lab.node(given.node)).ssh_argv(command))
+    if given.verb == "outside":
+        _become(ssh.argv(lab, site.OUTSIDE_MGMT_ADDRESS, command))
+    if given.verb == "guest":
+        _become(power.guest_argv(lab, given.guest, command))
+    _become(processes.inside(lab.netns("physgw") if given.verb == "gateway" else admin, command or ["bash"]))
+
+
+def _become(argv: Sequence[object]) -> NoReturn:
+    words = [str(word) for word in argv]
+    sys.stdout.flush()
+    os.execvp(words[0], words)  # noqa: S606
