@@ -179,7 +179,7 @@ class Client:
         self.transport.close()
 
     def select(self, table: str, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[Row]:
-        """The rows of a table for which all conditions hold, with the columns asked for."""
+        """The rows of a table for which all conditions hold, with the columns asked for; rows alike in these come once."""
         return self.select_many([(table, columns, where)])[0]
 
     def select_many(self, queries: Sequence[Query]) -> list[list[Row]]:

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of a site as Kube-OVN and ovn-controller write them, put into real databases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
+    NB_DATABASE,
+    SB_DATABASE,
+    Client,
+    Operation,
+    connect,
+    named_uuid,
+    to_map,
+    to_set,
+)
+
+NODES = ("jah-k3s-h100-001", "jah-k3s-h100-002", "jah-k3s-h100-003")
+CHASSIS = ("c-001", "c-002", "c-003")
+MAC, NETWORK, GATEWAY = "16:52:f3:13:6a:25", "10.4.19.254/24", "10.4.19.1"
+
+
+def insert(table: str, row: dict[str, Any], name: str = "") -> Operation:
+    operation: Operation = {"op": "insert", "table": table, "row": row}
+    return operation | {"uuid-name": name} if name else operation
+
+
+def refs(names: Sequence[str]) -> list[Any]:
+    return to_set([named_uuid(name) for name in names])
+
+
+def fill_northbound(nb: Client, eips: Sequence[tuple[str, str]] = (), extra_ports: Sequence[str] = ()) -> None:
+    """The default VPC with its gateway, another VPC with a NAT row of its own, and EIPs as (external, logical)."""
+    operations = [
+        insert(
+            "Gateway_Chassis",
+            {"name": f"ovn-cluster-external-{chassis}", "chassis_name": chassis, "priority": 100 - index},
+            f"gw{index}",
+        )
+        for index, chassis in enumerate(CHASSIS)
+    ]
+    lrp = {
+        "name": "ovn-cluster-external",
+        "mac": MAC,
+        "networks": NETWORK,
+        "gateway_chassis": refs(["gw0", "gw1", "gw2"]),
+    }
+    operations.append(insert("Logical_Router_Port", lrp, "lrp"))
+    # The join subnet's port, with a gateway chassis of somebody else.
+    operations.append(insert("Gateway_Chassis", {"name": "other", "chassis_name": "x", "priority": 7}, "gwx"))
+    join = {"name": "ovn-cluster-join", "mac": MAC, "networks": "100.64.0.1/17", "gateway_chassis": refs(["gwx"])}
+    operations.append(insert("Logical_Router_Port", join, "join"))
+    for index, (external, logical) in enumerate(eips):
+        row = {"type": "dnat_and_snat", "external_ip": external, "logical_ip": logical}
+        operations.append(insert("NAT", row, f"nat{index}"))
+        policy = {
+            "priority": 29250,
+            "match": f"ip4.src == {logical}",
+            "action": "reroute",
+            "nexthops": GATEWAY,
+        }
+        operations.append(insert("Logical_Router_Policy", policy, f"policy{index}"))
+    plain = {"priority": 31000, "match": "ip4.dst == 10.253.0.0/16", "action": "allow"}
+    operations.append(insert("Logical_Router_Policy", plain, "plain"))
+    router = {
+        "name": "ovn-cluster",
+        "ports": refs(["lrp", "join"]),
+        "nat": refs([f"nat{index}" for index in range(len(eips))]),
+        "policies": refs(["plain", *(f"policy{index}" for index in range(len(eips)))]),
+    }
+    operations.append(insert("Logical_Router", router))
+    stranger = {"type": "snat", "external_ip": "10.4.19.200", "logical_ip": "10.0.0.0/8"}
+    policy = {"priority": 29250, "match": "ip4.src == 1.1.1.1", "action": "allow"}
+    operations.append(insert("NAT", stranger, "stranger"))
+    operations.append(insert("Logical_Router_Policy", policy, "strange"))
+    operations.append(
+        insert("Logical_Router", {"name": "vpc1", "nat": refs(["stranger"]), "policies": refs(["strange"])})
+    )
+    operations += _external_switch(extra_ports)
+    nb.transact(operations)
+
+
+def _external_switch(extra_ports: Sequence[str]) -> list[Operation]:
+    localnet = {
+        "name": "localnet.external",
+        "type": "localnet",
+        "addresses": "unknown",
+        "options": to_map({"network_name": "external"}),
+    }
+    router = {
+        "name": "external-ovn-cluster",
+        "type": "router",
+        "addresses": "router",
+        "options": to_map({"router-port": "ovn-cluster-external"}),
+    }
+    ports = [insert("Logical_Switch_Port", localnet, "ln"), insert("Logical_Switch_Port", router, "patch")]
+    ports += [insert("Logical_Switch_Port", {"name": name}, f"extra{n}") for n, name in enumerate(extra_ports)]
+    members = refs(["ln", "patch", *(f"extra{n}" for n in range(len(extra_ports)))])
+    other = insert("Logical_Switch_Port", {"name": "ovn-default-ovn-cluster", "type": "router"}, "other")
+    return [
+        *ports,
+        other,
+        insert("Logical_Switch", {"name": "external", "ports": members}),
+        insert("Logical_Switch", {"name": "ovn-default", "ports": refs(["other"])}),
+    ]
+
+
+def fill_southbound(sb: Client, active: int | None = 0, bound: dict[str, int] | None = None) -> None:
+    """Three chassis; the one that holds the router port; ports bound to chassis, by the chassis' number."""
+    operations: list[Operation] = [insert("Datapath_Binding", {"tunnel_key": 1}, "dp")]
+    for index, chassis in enumerate(CHASSIS):
+        encap = {"type": "geneve", "ip": f"10.4.17.1{index + 1}", "chassis_name": chassis}
+        operations.append(insert("Encap", encap, f"encap{index}"))
+        mappings = to_map({"ovn-bridge-mappings": "external:br-external, second:br-second", "is-remote": "false"})
+        row = {"name": chassis, "hostname": NODES[index], "encaps": refs([f"encap{index}"]), "other_config": mappings}
+        operations.append(insert("Chassis", row, f"chassis{index}"))
+    for key, (port, holder) in enumerate([("cr-ovn-cluster-external", active), *(bound or {}).items()]):
+        row = {"logical_port": port, "datapath": named_uuid("dp"), "tunnel_key": key + 1}
+        if port.startswith("cr-"):
+            row["type"] = "chassisredirect"
+        if holder is not None:
+            row["chassis"] = named_uuid(f"chassis{holder}")
+        operations.append(insert("Port_Binding", row))
+    sb.transact(operations)
+
+
+def clients(endpoint: str) -> tuple[Client, Client]:
+    """NB and SB behind one endpoint."""
+    return connect(endpoint, NB_DATABASE, 5, "nb_endpoint"), connect(endpoint, SB_DATABASE, 5, "sb_endpoint")

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is read of OVN, and the guarded writes, in real databases filled as Kube-OVN fills them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
+from ansible_collections.kubeovn.core.plugins.module_utils._model import NatRule, Ovn, RouterPort
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import BATCH, Northbound, open_ovn
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed, OvsdbError, Unreachable
+
+from .conftest import OvsdbServer
+from .ovn_site import CHASSIS, GATEWAY, MAC, NETWORK, NODES, clients, fill_northbound, fill_southbound
+
+EIPS = (("10.4.19.101", "10.253.0.11"), ("10.4.19.102", "10.253.0.12"))
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def site(ovsdb: OvsdbServer) -> Northbound:
+    """A site with two EIPs, gateway 1 active."""
+    northbound = Northbound(*clients(ovsdb.tcp))
+    fill_northbound(northbound.nb, EIPS)
+    fill_southbound(northbound.sb, bound={"testing.default": 2, "unbound.default": 1})
+    return northbound
+
+
+def port_of(ovn: Ovn) -> RouterPort:
+    assert ovn.router_port is not None
+    return ovn.router_port
+
+
+def addresses(rules: Sequence[NatRule]) -> list[str]:
+    return sorted(rule.external_ip for rule in rules)
+
+
+# --- reading ---
+
+
+def test_empty_databases_show_nothing(ovsdb: OvsdbServer) -> None:
+    ovn = Northbound(*clients(ovsdb.tcp)).observe(["testing.default"])
+    assert ovn == Ovn(None, None, None, (), (), (), (), None, {})
+
+
+def test_the_site_is_read_whole_and_without_other_vpcs(site: Northbound) -> None:
+    ovn = site.observe(["testing.default", "nowhere.default"])
+    port = port_of(ovn)
+    assert (port.name, port.mac, port.networks) == ("ovn-cluster-external", MAC, (NETWORK,))
+    assert [(row.chassis, row.priority) for row in port.gateway_chassis] == list(
+        zip(CHASSIS, (100, 99, 98), strict=True)
+    )
+    assert addresses(ovn.nat_rules) == ["10.4.19.101", "10.4.19.102"]
+    assert {rule.type for rule in ovn.nat_rules} == {"dnat_and_snat"}
+    assert {(policy.match, policy.action, policy.nexthops) for policy in ovn.policies} == {
+        (f"ip4.src == {logical}", "reroute", (GATEWAY,)) for _external, logical in EIPS
+    }
+    assert [(row.name, row.type) for row in ovn.switch_ports] == [
+        ("external-ovn-cluster", "router"),
+        ("localnet.external", "localnet"),
+    ]
+    assert ovn.switch_ports[1].options == {"network_name": "external"}
+    assert ovn.active_chassis == CHASSIS[0]
+    assert ovn.bound_ports == {"testing.default": CHASSIS[2]}
+
+
+def test_chassis_show_host_encapsulation_and_mappings(site: Northbound) -> None:
+    first = site.observe().chassis[0]
+    assert (first.name, first.hostname, first.encap_ips) == (CHASSIS[0], NODES[0], ("10.4.17.11",))
+    assert first.bridge_mappings == {"external": "br-external", "second": "br-second"}
+
+
+def test_a_plain_port_on_the_external_switch_is_seen(ovsdb: OvsdbServer) -> None:
+    northbound = Northbound(*clients(ovsdb.tcp))
+    fill_northbound(northbound.nb, extra_ports=["intruder"])
+    assert "intruder" in [port.name for port in northbound.observe().switch_ports]
+
+
+def test_many_ports_are_found_as_few_are(ovsdb: OvsdbServer) -> None:
+    northbound = Northbound(*clients(ovsdb.tcp))
+    bound = {f"pod{n}.default": n % 3 for n in range(40)}
+    fill_southbound(northbound.sb, bound=bound)
+    for count in (1, 16, 17, 40):
+        wanted = list(bound)[:count]
+        assert northbound.observe(wanted).bound_ports == {port: CHASSIS[bound[port]] for port in wanted}
+
+
+def test_nobody_holds_the_router_port(ovsdb: OvsdbServer) -> None:
+    northbound = Northbound(*clients(ovsdb.tcp))
+    fill_southbound(northbound.sb, active=None)
+    assert northbound.observe().active_chassis is None
+
+
+def test_an_older_ovn_without_newer_columns_is_read(make_ovsdb: Make) -> None:
+    server = make_ovsdb(dropped=[("Logical_Router_Policy", "nexthop"), ("Chassis", "external_ids")])
+    northbound = Northbound(*clients(server.tcp))
+    fill_northbound(northbound.nb, EIPS)
+    fill_southbound(northbound.sb)
+    ovn = northbound.observe()
+    assert {policy.nexthops for policy in ovn.policies} == {(GATEWAY,)}
+    assert ovn.chassis[0].bridge_mappings["external"] == "br-external"
+
+
+# --- writing ---
+
+
+def test_router_port_gets_address_and_mac_at_once(site: Northbound) -> None:
+    site.set_router_port(port_of(site.observe()), "0a:00:00:00:00:01", ["10.4.19.253/24", "10.4.20.1/24"])
+    port = port_of(site.observe())
+    assert (port.mac, port.networks) == ("0a:00:00:00:00:01", ("10.4.19.253/24", "10.4.20.1/24"))
+    assert len(port.gateway_chassis) == 3
+
+
+def test_priorities_change_together_or_not_at_all(site: Northbound) -> None:
+    seen = port_of(site.observe()).gateway_chassis
+    site.set_priorities([(seen[0], 98), (seen[2], 100)])
+    changed = port_of(site.observe()).gateway_chassis
+    assert [row.chassis for row in changed] == [CHASSIS[2], CHASSIS[1], CHASSIS[0]]
+    with pytest.raises(GuardFailed):
+        site.set_priorities([(seen[1], 50), (seen[0], 51)])  # seen[0] has another priority by now
+    assert port_of(site.observe()).gateway_chassis == changed
+
+
+def test_a_gateway_chassis_goes_and_the_others_stay(site: Northbound) -> None:
+    port = port_of(site.observe())
+    site.delete_gateway_chassis(port, port.gateway_chassis[:1])
+    after = port_of(site.observe())
+    assert after.gateway_chassis == port.gateway_chassis[1:]
+    with pytest.raises(GuardFailed):
+        site.delete_gateway_chassis(port, port.gateway_chassis[:2])  # the first is gone already
+    assert port_of(site.observe()) == after
+    assert len(site.nb.select("Gateway_Chassis", ["name"])) == 3  # two, and the stranger's
+
+
+def test_leftovers_go_and_nothing_else(site: Northbound) -> None:
+    before = site.observe()
+    rules = [rule for rule in before.nat_rules if rule.external_ip == "10.4.19.101"]
+    policies = [policy for policy in before.policies if policy.match.endswith("10.253.0.11")]
+    site.delete_leftovers(rules, policies)
+    after = site.observe()
+    assert set(before.nat_rules) - set(after.nat_rules) == set(rules)
+    assert set(before.policies) - set(after.policies) == set(policies)
+    assert addresses(after.nat_rules) == ["10.4.19.102"]
+    left = site.nb.select("Logical_Router_Policy", ["_uuid", "priority"])
+    assert sorted(row["priority"] for row in left) == [29250, 29250, 31000]  # one here, one of another VPC
+
+
+def test_a_row_that_was_given_to_another_meanwhile_is_not_deleted(site: Northbound) -> None:
+    before = site.observe()
+    rule = before.nat_rules[0]
+    where = [["external_ip", "==", rule.external_ip]]
+    site.nb.transact([{"op": "update", "table": "NAT", "where": where, "row": {"logical_ip": "10.253.0.99"}}])
+    with pytest.raises(GuardFailed, match="a row of NAT changed meanwhile"):
+        site.delete_leftovers([rule], before.policies)
+    after = site.observe()
+    assert addresses(after.nat_rules) == addresses(before.nat_rules)
+    assert after.policies == before.policies
+
+
+def test_more_leftovers_than_one_transaction_holds(ovsdb: OvsdbServer) -> None:
+    northbound = Northbound(*clients(ovsdb.tcp))
+    fill_northbound(
+        northbound.nb,
+        [(f"10.4.{20 + n // 250}.{n % 250}", f"10.253.{n // 250}.{n % 250}") for n in range(3 * BATCH + 1)],
+    )
+    ovn = northbound.observe()
+    northbound.delete_leftovers(ovn.nat_rules[1:], ovn.policies)
+    after = northbound.observe()
+    assert after.nat_rules == ovn.nat_rules[:1]
+    assert after.policies == ()
+
+
+def test_nexthops_of_policies_change(site: Northbound) -> None:
+    policies = site.observe().policies
+    site.set_nexthops(policies[:1], "10.4.19.2")
+    assert sorted(policy.nexthops for policy in site.observe().policies) == [("10.4.19.1",), ("10.4.19.2",)]
+    with pytest.raises(GuardFailed):
+        site.set_nexthops(policies, "10.4.19.3")
+
+
+def test_clearing_leaves_nothing_of_the_external_side(ovsdb: OvsdbServer) -> None:
+    northbound = Northbound(*clients(ovsdb.tcp))
+    fill_northbound(northbound.nb)
+    ovn = northbound.observe()
+    northbound.clear_external(ovn.router_uuid, ovn.router_port, ovn.switch_uuid, ovn.switch_ports, True, ovn.nat_rules)
+    after = northbound.observe()
+    assert (after.router_port, after.switch_uuid, after.switch_ports) == (None, None, ())
+    assert after.router_uuid == ovn.router_uuid
+    assert [row["name"] for row in northbound.nb.select("Logical_Router_Port", ["name"])] == ["ovn-cluster-join"]
+    assert [row["name"] for row in northbound.nb.select("Gateway_Chassis", ["name"])] == ["other"]
+    assert [row["name"] for row in northbound.nb.select("Logical_Switch_Port", ["name"])] == ["ovn-default-ovn-cluster"]
+
+
+def test_clearing_one_patch_port_keeps_the_switch(ovsdb: OvsdbServer) -> None:
+    northbound = Northbound(*clients(ovsdb.tcp))
+    fill_northbound(northbound.nb)
+    ovn = northbound.observe()
+    patch = [port for port in ovn.switch_ports if port.type == "router"]
+    northbound.clear_external(ovn.router_uuid, ovn.router_port, ovn.switch_uuid, patch, False)
+    after = northbound.observe()
+    assert after.router_port is None
+    assert [port.name for port in after.switch_ports] == ["localnet.external"]
+
+
+def test_clearing_is_refused_when_an_eip_or_a_port_came_meanwhile(site: Northbound) -> None:
+    ovn = site.observe()
+    stale = ovn.nat_rules[:1]
+    with pytest.raises(GuardFailed, match="Logical_Router changed"):
+        site.clear_external(ovn.router_uuid, ovn.router_port, ovn.switch_uuid, ovn.switch_ports, True, stale)
+    with pytest.raises(GuardFailed, match="Logical_Switch changed"):
+        site.clear_external(
+            ovn.router_uuid, ovn.router_port, ovn.switch_uuid, ovn.switch_ports[:1], True, ovn.nat_rules
+        )
+    assert site.observe() == ovn
+
+
+def test_nothing_to_write_writes_nothing(site: Northbound) -> None:
+    ovn = site.observe()
+    site.set_priorities([])
+    site.delete_gateway_chassis(port_of(ovn), [])
+    site.delete_leftovers([], [])
+    site.set_nexthops([], "10.4.19.2")
+    site.clear_external(None, None, None, [], True)
+    assert site.observe() == ovn
+
+
+# --- opening ---
+
+
+class LocalPods:
+    """The cluster's two calls that reaching OVN needs. What is exec'ed is the real ovsdb-client, run here."""
+
+    def __init__(self, server: OvsdbServer, ready: str = "True") -> None:
+        self.server = server
+        self.ready = ready
+        self.broken: set[str] = set()
+        self.execs: list[str] = []
+
+    def list(self, _resource: object, namespace: str, label_selector: str) -> list[dict[str, Any]]:
+        assert namespace == "kube-system"
+        assert label_selector in ("ovn-nb-leader=true", "ovn-sb-leader=true")
+        name = "central-b" if "central-a" in self.broken else "central-a"
+        conditions = [{"type": "Ready", "status": self.ready}]
+        return [{"metadata": {"name": name}, "status": {"conditions": conditions}}]
+
+    def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str]) -> str:
+        assert (namespace, container) == ("kube-system", "ovn-central")
+        self.execs.append(pod)
+        if pod in self.broken:
+            raise ClusterError(f"exec of {argv[0]} in pod {namespace}/{pod} failed")
+        remotes = ("unix:/var/run/ovn/ovnnb_db.sock", "unix:/var/run/ovn/ovnsb_db.sock")
+        local = [self.server.unix if part in remotes else part for part in argv]
+        return subprocess.run(local, capture_output=True, text=True, check=True).stdout
+
+
+def as_cluster(pods: LocalPods) -> Cluster:
+    return cast(Cluster, pods)
+
+
+@pytest.mark.parametrize("way", [{}, {"ovn_connection": "auto"}, {"ovn_connection": "tcp"}])
+def test_endpoints_lead_to_tcp(ovsdb: OvsdbServer, way: dict[str, str]) -> None:
+    pods = LocalPods(ovsdb)
+    northbound = open_ovn({"nb_endpoint": ovsdb.tcp, "sb_endpoint": ovsdb.tcp, **way}, as_cluster(pods))
+    fill_northbound(northbound.nb, EIPS)
+    assert addresses(northbound.observe().nat_rules) == ["10.4.19.101", "10.4.19.102"]
+    assert pods.execs == []
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"ovn_connection": "exec"}, {"ovn_connection": "exec", "nb_endpoint": "tcp:x:1"}]
+)
+def test_without_endpoints_it_is_exec(site: Northbound, ovsdb: OvsdbServer, params: dict[str, str]) -> None:
+    pods = LocalPods(ovsdb)
+    by_exec = open_ovn(params, as_cluster(pods))
+    ovn = by_exec.observe(["testing.default"])
+    assert ovn == site.observe(["testing.default"])
+    assert pods.execs == ["central-a", "central-a"]
+    by_exec.set_router_port(port_of(ovn), "0a:00:00:00:00:01", [NETWORK])
+    assert port_of(site.observe()).mac == "0a:00:00:00:00:01"
+    with pytest.raises(GuardFailed):
+        by_exec.set_router_port(port_of(ovn), "0a:00:00:00:00:02", [NETWORK])
+
+
+def test_a_leader_that_moved_is_looked_up_again(site: Northbound, ovsdb: OvsdbServer) -> None:
+    pods = LocalPods(ovsdb)
+    by_exec = open_ovn({}, as_cluster(pods))
+    before = by_exec.observe()
+    pods.broken.add("central-a")
+    assert by_exec.observe() == before == site.observe()
+    assert pods.execs[-1] == "central-b"
+
+
+def test_a_write_by_exec_that_failed_is_not_sent_again(site: Northbound, ovsdb: OvsdbServer) -> None:
+    pods = LocalPods(ovsdb)
+    by_exec = open_ovn({}, as_cluster(pods))
+    port = port_of(by_exec.observe())
+    pods.broken.add("central-a")
+    pods.execs.clear()
+    with pytest.raises(Unreachable, match="cannot run ovsdb-client in pod kube-system/central-a"):
+        by_exec.set_router_port(port, "0a:00:00:00:00:01", [NETWORK])
+    assert pods.execs == ["central-a"]
+    assert port_of(site.observe()).mac == MAC
+
+
+def test_no_leader_is_said_with_the_way_out(ovsdb: OvsdbServer) -> None:
+    northbound = open_ovn({}, as_cluster(LocalPods(ovsdb, ready="False")))
+    with pytest.raises(Unreachable, match=r"no ready pod with label ovn-nb-leader=true .*give nb_endpoint"):
+        northbound.observe()
+
+
+@pytest.mark.parametrize(
+    ("params", "missing"),
+    [
+        ({"nb_endpoint": "tcp:127.0.0.1:1"}, "sb_endpoint"),
+        ({"sb_endpoint": "tcp:127.0.0.1:1"}, "nb_endpoint"),
+        ({"ovn_connection": "tcp"}, "nb_endpoint and sb_endpoint"),
+    ],
+)
+def test_a_missing_endpoint_is_named(ovsdb: OvsdbServer, params: dict[str, str], missing: str) -> None:
+    with pytest.raises(OvsdbError, match=f"^{missing}: missing"):
+        open_ovn(params, as_cluster(LocalPods(ovsdb)))
