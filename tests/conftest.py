@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What holds for every test: the collection can be imported, nothing may be skipped, and the lab is there for who needs it."""
+"""For every test: the collection can be imported, nothing may be skipped, and the lab is there for who needs it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[lab_key] = choose(config.getoption("--lab-name"), options, config.getoption("--keep-lab"))
 
 
-# --- nothing is skipped ------------------------------------------------------------------------------------------------
+# --- nothing is skipped ------------------------------------------------------------------------------------
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -61,7 +61,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
-# --- the lab -----------------------------------------------------------------------------------------------------------
+# --- the lab -----------------------------------------------------------------------------------------------
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

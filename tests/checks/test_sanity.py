@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from support.commands import VENV, Show, cache_folder, run
 
-# ansible-test makes an environment for each of its tests and starts it with a script that it would download from a server of its
-# own. Python brings pip along: this script, laid where ansible-test looks first, installs that one and then what was asked for.
+PYTHON = "{}.{}".format(*sys.version_info)
+
+# ansible-test makes an environment for each of its tests and starts it with a script that it would download from a
+# server of its own. Python brings pip along: this script, laid where ansible-test looks first, installs that one and
+# then what was asked for.
 BOOTSTRAP = """\
 import runpy, sys
 arguments = sys.argv[1:]
@@ -50,15 +53,15 @@ def home() -> Path:
 @pytest.fixture
 def installed(collections_path: str, tmp_path: Path) -> Path:
     """A copy of the installed collection, since ansible-test writes into the tree that it tests."""
-    original = Path(collections_path.split(os.pathsep)[0]) / "ansible_collections"
-    shutil.copytree(original, tmp_path / "ansible_collections", symlinks=True)
-    return tmp_path / "ansible_collections" / "kubeovn" / "core"
+    copy = tmp_path / "ansible_collections" / "kubeovn" / "core"
+    shutil.copytree(Path(collections_path) / "ansible_collections" / "kubeovn" / "core", copy)
+    return copy
 
 
 def test_sanity(installed: Path, home: Path, collections_path: str, show: Show) -> None:
     real_home = Path.home()
     run(
-        [VENV / "bin" / "ansible-test", "sanity", "-v", "--color", "no", "--python", "%d.%d" % sys.version_info[:2]],
+        [VENV / "bin" / "ansible-test", "sanity", "-v", "--color", "no", "--python", PYTHON],
         cwd=installed,
         env={
             "HOME": str(home),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands run by tests: their output goes to a log and, line by line, to the terminal; a failure carries the last lines."""
+"""Commands run by tests: shown line by line while they run; a failure carries the last lines."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def run(
     tail: int = 60,
 ) -> str:
     """Run a command without standard input, show each line as it comes, return its whole output (both streams)."""
+    __tracebackhide__ = True
     command = [str(part) for part in argv]
     process = subprocess.Popen(
         command,
@@ -65,5 +66,5 @@ def run(
             process.wait()
     if status:
         reason = f"did not end within {timeout:g} s" if expired else f"failed with status {status}"
-        raise CommandFailed(f"{shlex.join(command)} {reason}; its last lines:\n{''.join(deque(lines, tail))}")
+        raise CommandFailed(f"{shlex.join(command)[:300]} {reason}; its last lines:\n{''.join(deque(lines, tail))}")
     return "".join(lines)

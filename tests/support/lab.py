@@ -19,11 +19,13 @@ UP_DEADLINE = 45 * 60.0  # one-time builds included
 
 def exports(text: str) -> dict[str, str]:
     """The variables that `lab env` prints as shell exports."""
-    found = {}
+    found: dict[str, str] = {}
     for line in text.splitlines():
         words = shlex.split(line)
         if words[:1] == ["export"]:
-            found.update(word.split("=", 1) for word in words[1:])
+            for word in words[1:]:
+                name, _, value = word.partition("=")
+                found[name] = value
     return found
 
 

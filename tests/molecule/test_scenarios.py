@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every Molecule scenario against the lab, one test each; the default one prepares and ends what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.commands import TOP, VENV, Show, run
+from support.lab import Lab
+
+SCENARIOS = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
+SHOWN = ("PLAY [", "TASK [", "INFO", "WARNING", "ERROR", "CRITICAL", "fatal:", "[ERROR]")
+
+
+def molecule(show: Show, command: str, scenario: str) -> None:
+    """One Molecule command; the names of its plays and tasks are shown while they run."""
+    run(
+        [VENV / "bin" / "molecule", command, "--scenario-name", scenario],
+        env={"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+        show=lambda line: show(line) if line.lstrip().startswith(SHOWN) else None,
+        timeout=1200,
+        tail=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def shared(lab: Lab, show: Show) -> Iterator[None]:
+    """What all scenarios share: made before the first, ended after the last."""
+    molecule(show, "create", "default")
+    yield
+    molecule(show, "destroy", "default")
+
+
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "default"])
+@pytest.mark.usefixtures("shared")
+def test_scenario(scenario: str, show: Show) -> None:
+    molecule(show, "test", scenario)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small model of Kube-OVN's controller and of KubeVirt, for the plans' tests: what was observed of the real ones.
+
+The model knows how the real ones behave, not how the collection does: it shares no code with the plan but the records.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    Holder,
+    NatRule,
+    Ovn,
+    PodView,
+    RoutePolicy,
+    RouterPort,
+    Step,
+    VmView,
+)
+
+NEXT_HOP = "10.4.19.1"
+ROUTER_PORT = RouterPort("lrp", "ovn-cluster-external", "16:52:f3:13:6a:25", ("10.4.19.254/24",))
+NODE = "jah-k3s-l40s-001"
+
+
+@dataclass
+class World:
+    """A cluster and its NB, as far as EIPs go. All of it is changed in place."""
+
+    pods: dict[tuple[str, str], PodView] = field(default_factory=dict)
+    vms: dict[tuple[str, str], VmView] = field(default_factory=dict)
+    rules: list[NatRule] = field(default_factory=list)
+    policies: list[RoutePolicy] = field(default_factory=list)
+    ovn_eips: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, tuple[str, str]] = field(default_factory=dict)  # of stopped machines
+    configured: bool = True
+    kubevirt: bool = True
+    controller_runs: bool = True
+    serial: itertools.count[int] = field(default_factory=itertools.count)
+
+    # --- making one ---
+
+    def add_pod(
+        self, name: str, ip: str | None, eip: str | None = None, namespace: str = "default", **more: object
+    ) -> Holder:
+        """A plain pod, running and not yet routed."""
+        pod = PodView(namespace, name, f"uid-{namespace}-{name}", NODE, "Running", ip, eip, routed=False, vm=None)
+        self.pods[namespace, name] = replace(pod, **more)  # type: ignore[arg-type]
+        return Holder("Pod", namespace, name)
+
+    def add_vm(self, name: str, ip: str | None, eip: str | None = None, running: bool = True) -> Holder:
+        """A VM whose template has the EIP; started, its instance and launcher pod got it from there."""
+        self.vms["default", name] = VmView("default", name, f"uid-{name}", eip, False, None)
+        if ip:
+            self.kept[ip] = ("default", name)
+        if running:
+            self.start(name)
+        return Holder("VirtualMachine", "default", name)
+
+    def start(self, name: str) -> None:
+        """Template -> instance -> launcher pod; the pod gets the kept address."""
+        vm = self.vms["default", name]
+        self.vms["default", name] = replace(
+            vm, running=True, instance_eip=vm.template_eip, node=NODE, instance_uid=f"vmi-{name}"
+        )
+        self._launch(name, vm.template_eip)
+
+    def stop(self, name: str) -> None:
+        """Instance and pods go; address, NAT rule and policy stay."""
+        self.vms["default", name] = replace(self.vms["default", name], running=False, instance_eip=None, node=None)
+        self._remove_pods(name)
+
+    def restart(self, name: str) -> None:
+        """Off and on again."""
+        self.stop(name)
+        self.start(name)
+
+    def migrate(self, name: str) -> None:
+        """The target pod gets what the instance has; the source is still there."""
+        self._launch(name, self.vms["default", name].instance_eip)
+
+    def delete_vm(self, name: str) -> None:
+        """Address free again, NAT rule and policy left behind."""
+        self._remove_pods(name)
+        del self.vms["default", name]
+        self.kept = {ip: owner for ip, owner in self.kept.items() if owner != ("default", name)}
+
+    def _launch(self, name: str, eip: str | None) -> None:
+        ip = next((ip for ip, owner in self.kept.items() if owner == ("default", name)), None)
+        self.add_pod(f"virt-launcher-{name}-{next(self.serial)}", ip, eip, vm=name)
+
+    def _remove_pods(self, name: str) -> None:
+        self.pods = {key: pod for key, pod in self.pods.items() if pod.vm != name}
+
+    def add_rule(self, external: str, logical: str, kind: str = "dnat_and_snat") -> None:
+        """A row of NAT."""
+        self.rules.append(NatRule(f"nat-{next(self.serial)}", kind, external, logical))
+
+    def add_policy(self, logical: str, hop: str = NEXT_HOP) -> None:
+        """A row of Logical_Router_Policy, as an EIP or a snat annotation makes it."""
+        match = f"ip4.src == {logical}"
+        self.policies.append(RoutePolicy(f"policy-{next(self.serial)}", 29250, match, "reroute", (hop,)))
+
+    # --- what it does by itself ---
+
+    def controller(self) -> None:
+        """One pass of Kube-OVN's controller over all pods that are not routed."""
+        for key, pod in list(self.pods.items()) if self.controller_runs else []:
+            if pod.alive and pod.node and pod.ip and not pod.routed and self._route(pod, pod.ip):
+                self.pods[key] = replace(pod, routed=True)
+
+    def _route(self, pod: PodView, ip: str) -> bool:
+        """reconcileRouteSubnets of v1.14: False when it gives up, so that the pod stays unrouted."""
+        if pod.eip or pod.snat:
+            if not self.configured:
+                return False
+            match = f"ip4.src == {ip}"
+            right = [one for one in self.policies if one.match == match and one.nexthops == (NEXT_HOP,)][:1]
+            self.policies = [one for one in self.policies if one.match != match] + right
+            if not right:
+                self.add_policy(ip)
+        if not pod.eip:
+            self.rules = [rule for rule in self.rules if (rule.type, rule.logical_ip) != ("dnat_and_snat", ip)]
+            return True
+        same = [rule for rule in self.rules if (rule.type, rule.external_ip) == ("dnat_and_snat", pod.eip)]
+        if not same:
+            self.add_rule(pod.eip, ip)
+        return len(same) < 2
+
+    # --- what is seen of it, and what a run does to it ---
+
+    def observed(self, kept: bool = True) -> Observed:
+        """One look at it."""
+        live = {pod.ip: (pod.namespace, pod.vm or pod.name) for pod in self.pods.values() if pod.ip and pod.alive}
+        ports = {pod.logical_port: "chassis" for pod in self.pods.values() if pod.ip}
+        ovn = Ovn("lr", ROUTER_PORT, "ls", (), tuple(self.rules), tuple(self.policies), (), "chassis", ports)
+        return Observed(
+            configured=self.configured,
+            next_hop=NEXT_HOP if self.configured else None,
+            gateway_addresses=("10.4.19.1", "10.4.19.254"),
+            pods=tuple(self.pods.values()),
+            vms=tuple(self.vms.values()) if self.kubevirt else None,
+            ovn=ovn,
+            ovn_eips=self.ovn_eips,
+            kept={**self.kept, **live} if kept else None,
+        )
+
+    def apply(self, step: Step) -> None:
+        """What the API server or OVN do with one step's write."""
+        data = step.data
+        if step.action == "clean":
+            assert all(rule in self.rules for rule in data["rules"]), "the guard of this write would have failed"
+            assert all(policy in self.policies for policy in data["policies"])
+            self.rules = [rule for rule in self.rules if rule not in data["rules"]]
+            self.policies = [policy for policy in self.policies if policy not in data["policies"]]
+            return
+        key = (data["namespace"], data["name"])
+        if step.action == "annotate_vm":
+            self.vms[key] = replace(self.vms[key], template_eip=data["eip"])
+        elif step.action == "annotate_instance":
+            self.vms[key] = replace(self.vms[key], instance_eip=data["eip"])
+        elif step.action == "annotate_pod":
+            self.pods[key] = replace(self.pods[key], eip=data["eip"], routed=False)
+        elif step.action == "reroute_pod":
+            self.pods[key] = replace(self.pods[key], routed=False)
+        else:
+            raise AssertionError(step.action)
+
+    # --- comparing ---
+
+    def copy(self) -> World:
+        """An independent one."""
+        return copy.deepcopy(self)
+
+    def state(self) -> dict[str, object]:
+        """All that lasts, without the names of rows."""
+        return {
+            "pods": {key: (pod.eip, pod.routed) for key, pod in self.pods.items()},
+            "vms": {key: (vm.template_eip, vm.instance_eip) for key, vm in self.vms.items()},
+            "rules": sorted((rule.type, rule.external_ip, rule.logical_ip) for rule in self.rules),
+            "policies": sorted((policy.match, policy.nexthops) for policy in self.policies),
+        }
