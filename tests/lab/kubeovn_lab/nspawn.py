@@ -38,7 +38,9 @@ def script(lab: Lab, name: str, folder: Path, options: list[str]) -> str:
         *options,
     ]
     mount = ["mount", "-t", "overlay", f"kol-{lab.name}-{name}", "-o", overlay, f"{folder}/root"]
-    return f"{cgroups.join_script(lab, name)}{shlex.join(mount)}\nexec {shlex.join(nspawn)}\n"
+    # systemd-nspawn leaves folders here, even of machines it does not register.
+    own = "mkdir -p /run/systemd/nspawn && mount -t tmpfs none /run/systemd/nspawn"
+    return f"{cgroups.join_script(lab, name)}{own}\n{shlex.join(mount)}\nexec {shlex.join(nspawn)}\n"
 
 
 def start(lab: Lab, process: str, name: str, folder: Path, options: list[str]) -> None:

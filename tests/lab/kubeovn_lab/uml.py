@@ -14,10 +14,9 @@ from pathlib import Path
 
 from . import machine_config, network, processes, ssh
 from .network import Cable
-from .processes import Identity, LabError, identity_of
+from .processes import Identity, identity_of
 from .site import Lab, Node
 
-KERNEL = "/usr/bin/linux.uml"
 MEMORY = "640M"
 
 
@@ -51,7 +50,13 @@ class UmlMachine:
         config = machine_config.write(self.lab, self.node)
         cables = network.attach_taps(self.lab, self.node)
         # A starting process is several times faster when the kernel's processes do not wander between cores.
-        argv = ["taskset", "--cpu-list", str(self._core()), KERNEL, *self._command_line(config, cables)]
+        argv = [
+            "taskset",
+            "--cpu-list",
+            str(self._core()),
+            str(self.lab.uml_kernel),
+            *self._command_line(config, cables),
+        ]
         # Sockets and the memory file go to the machine's folder; TMPDIR is where the kernel maps its memory from.
         env = {"HOME": str(self.lab.machine_dir(self.node)), "TMPDIR": "/dev/shm"}  # noqa: S108
         processes.start(self.lab, self.process, argv, netns=self.lab.netns("wire"), env=env)
@@ -94,6 +99,9 @@ class UmlMachine:
             processes.stop(self.lab, self.process, hard=True)
             for child in family:
                 child.signal(signal.SIGKILL)
+            processes.wait_until(
+                lambda: not any(child.alive() for child in family), 20, f"{self.node.name}: its processes ended", 0.02
+            )
         processes.stop(self.lab, self.process, hard=True)
         network.detach(self.lab, self.node)
 
@@ -127,11 +135,3 @@ def _descendants(who: Identity) -> list[Identity]:
             if child is not None:
                 found.append(child)
     return found
-
-
-def check(lab: Lab) -> None:
-    """Refuse early what would fail late."""
-    if not Path(KERNEL).exists():
-        raise LabError(f"{KERNEL} is missing: Debian package user-mode-linux")
-    if not lab.uml_image.exists():
-        raise LabError(f"{lab.uml_image} is missing: `lab up` builds it")
