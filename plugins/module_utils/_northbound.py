@@ -315,7 +315,7 @@ def _batches(
     portions = list(groups.values())
     for start in range(0, len(portions), BATCH):
         portion = portions[start : start + BATCH]
-        yield [rule for some, _ in portion for rule in some], [policy for _, some in portion for policy in some]
+        yield [rule for group in portion for rule in group[0]], [policy for group in portion for policy in group[1]]
 
 
 # --- opening ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
@@ -107,3 +107,20 @@ def gateway_node(node: Object) -> GatewayNode:
         chassis=notes_of(node).get(CHASSIS_ANNOTATION) or None,
         internal_ips=tuple(item["address"] for item in status.get("addresses") or [] if item["type"] == "InternalIP"),
     )
+
+
+def kept_addresses(ips: Iterable[Object], subnets: Iterable[Object]) -> dict[str, tuple[str, str]]:
+    """Overlay address -> (namespace, name) of its owner, by Kube-OVN's IP objects of the default VPC.
+
+    A virtual machine's IP object is named after the machine and outlives its pods.
+    """
+    own = {
+        item["metadata"]["name"] for item in subnets if (item.get("spec") or {}).get("vpc") in (DEFAULT_VPC, "", None)
+    }
+    kept = {}
+    for spec in (item.get("spec") or {} for item in ips):
+        if spec.get("subnet") in own and spec.get("namespace") and spec.get("podName"):
+            for address in (spec.get("v4IpAddress"), spec.get("v6IpAddress")):
+                if address:
+                    kept[address] = (spec["namespace"], spec["podName"])
+    return kept

@@ -89,7 +89,7 @@ def to_map(values: Mapping[str, Any]) -> list[Any]:
 
 def decode(value: Any) -> Any:
     """A wire value as Python's: set -> tuple, map -> dict, UUID -> str."""
-    if type(value) is not list or len(value) != 2:
+    if not isinstance(value, list) or len(value) != 2:
         return value
     kind, content = value
     if kind == "set":
@@ -179,7 +179,7 @@ class Client:
         self.transport.close()
 
     def select(self, table: str, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[Row]:
-        """The rows of a table for which all conditions hold, with the columns asked for; rows alike in these come once."""
+        """The rows of a table for which all conditions hold, with these columns. Rows alike in them come once."""
         return self.select_many([(table, columns, where)])[0]
 
     def select_many(self, queries: Sequence[Query]) -> list[list[Row]]:
@@ -269,7 +269,7 @@ def _decode_result(result: Mapping[str, Any]) -> Row:
     decoded = {key: decode(value) for key, value in result.items() if key != "rows"}
     if "rows" in result:
         decoded["rows"] = [
-            {key: value if type(value) is str else decode(value) for key, value in row.items()}
+            {key: decode(value) if isinstance(value, list) else value for key, value in row.items()}
             for row in result["rows"]
         ]
     return decoded

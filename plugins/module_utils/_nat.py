@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""NAT rows joined with who holds them, and the gateways in their order: what the read-only modules tell.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
+    IPS,
+    NODES,
+    PODS,
+    SUBNETS,
+    VMIS,
+    VMS,
+    Cluster,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    DEFAULT_VPC,
+    EXTERNAL_SWITCH,
+    GatewayNode,
+    NatRule,
+    Ovn,
+    PodView,
+    Problem,
+    RoutePolicy,
+    VmView,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
+from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
+    gateway_node,
+    kept_addresses,
+    pod_view,
+    vm_view,
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at the cluster and at OVN."""
+
+    nodes: tuple[GatewayNode, ...]
+    pods: tuple[PodView, ...]
+    vms: tuple[VmView, ...]
+    kept: dict[str, tuple[str, str]]  # overlay address -> (namespace, name) of its owner
+    ovn: Ovn
+
+
+def observe(cluster: Cluster, northbound: Northbound) -> Seen:
+    """Read each kind once, whatever the number of rows."""
+    instances = {
+        (item["metadata"]["namespace"], item["metadata"]["name"]): item for item in cluster.list(VMIS, absent_ok=True)
+    }
+    machines = cluster.list(VMS, absent_ok=True)
+    return Seen(
+        nodes=tuple(gateway_node(item) for item in cluster.list(NODES)),
+        pods=tuple(pod_view(item) for item in cluster.list(PODS)),
+        vms=tuple(
+            vm_view(item, instances.get((item["metadata"]["namespace"], item["metadata"]["name"]))) for item in machines
+        ),
+        kept=kept_addresses(cluster.list(IPS, absent_ok=True), cluster.list(SUBNETS, absent_ok=True)),
+        ovn=northbound.observe(),
+    )
+
+
+def report(seen: Seen, addresses: Collection[str] = ()) -> dict[str, Any]:
+    """All that the modules return. `addresses`: only the NAT rules of these external addresses; none means all."""
+    wanted = {_sort_key(address) for address in addresses}
+    rules = sorted(seen.ovn.nat_rules, key=lambda rule: (_sort_key(rule.external_ip), rule.type, rule.logical_ip))
+    site = _site(seen)
+    return {
+        "gateways": gateways(seen.ovn, seen.nodes),
+        "active_gateway": active_gateway(seen.ovn, seen.nodes),
+        "router_port": router_port(seen.ovn),
+        "external_switch": external_switch(seen.ovn),
+        "nat_rules": [_nat_rule(rule, site) for rule in rules if not wanted or _sort_key(rule.external_ip) in wanted],
+    }
+
+
+def address_problems(addresses: Sequence[str]) -> list[Problem]:
+    """What is wrong with option `addresses`."""
+    return [
+        Problem(f"addresses[{index}]", f"{text!r} is not an IP address", "an external address, as 10.4.19.101")
+        for index, text in enumerate(addresses)
+        if _address(text) is None
+    ]
+
+
+def node_name(chassis: str | None, ovn: Ovn, nodes: Sequence[GatewayNode]) -> str | None:
+    """The Kubernetes node of a chassis: by Kube-OVN's annotation, else by the host name that the chassis reports."""
+    if chassis is None:
+        return None
+    by_annotation = next((node.name for node in nodes if node.chassis == chassis), None)
+    return by_annotation or next((row.hostname or None for row in ovn.chassis if row.name == chassis), None)
+
+
+def gateways(ovn: Ovn, nodes: Sequence[GatewayNode]) -> list[dict[str, Any]]:
+    """The router port's gateway chassis, highest priority first."""
+    ready = {node.name: node.ready for node in nodes}
+    found = []
+    for row in ovn.router_port.gateway_chassis if ovn.router_port else ():
+        node = node_name(row.chassis, ovn, nodes)
+        found.append(
+            {
+                "node": node,
+                "chassis": row.chassis,
+                "priority": row.priority,
+                "ready": ready.get(node or "", False),
+                "active": row.chassis == ovn.active_chassis,
+            }
+        )
+    return found
+
+
+def active_gateway(ovn: Ovn, nodes: Sequence[GatewayNode]) -> str | None:
+    """The node that holds the router port now."""
+    return node_name(ovn.active_chassis, ovn, nodes)
+
+
+def router_port(ovn: Ovn) -> dict[str, Any] | None:
+    """The router port's name and addresses."""
+    port = ovn.router_port
+    return None if port is None else {"name": port.name, "mac": port.mac, "networks": list(port.networks)}
+
+
+def external_switch(ovn: Ovn) -> dict[str, Any] | None:
+    """Switch `external` with its ports."""
+    if ovn.switch_uuid is None:
+        return None
+    ports = [{"name": port.name, "type": port.type, "options": dict(port.options)} for port in ovn.switch_ports]
+    return {"name": EXTERNAL_SWITCH, "ports": ports}
+
+
+def _site(seen: Seen) -> Site:
+    """The index that knows whose an overlay address is; nothing else of it is used here."""
+    # A pod of another VPC may have the same overlay address and has nothing to do with these rows.
+    pods = tuple(pod for pod in seen.pods if pod.vpc in (None, DEFAULT_VPC))
+    return Site(Observed(True, None, (), pods, seen.vms, seen.ovn, {}, seen.kept))
+
+
+def _nat_rule(rule: NatRule, site: Site) -> dict[str, Any]:
+    holders = site.holders_at(rule.logical_ip)
+    holder = holders[0] if holders else None
+    pod = site.pod_of(holder) if holder else None
+    policies = site.policies_for([rule.logical_ip])
+    return {
+        "type": rule.type,
+        "external_ip": rule.external_ip,
+        "logical_ip": rule.logical_ip,
+        "logical_port": rule.logical_port,
+        "holder": {"kind": holder.kind, "namespace": holder.namespace, "name": holder.name} if holder else None,
+        "pod": pod.name if pod else None,
+        "node": pod.node if pod else None,
+        "policy": _policy(policies[0]) if policies else None,
+    }
+
+
+def _policy(policy: RoutePolicy) -> dict[str, Any]:
+    return {
+        "priority": policy.priority,
+        "match": policy.match,
+        "action": policy.action,
+        "nexthops": list(policy.nexthops),
+    }
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _sort_key(text: str) -> tuple[int, int, str]:
+    """Addresses by their numbers, and equal however they are written; whatever else comes last, by its text."""
+    address = _address(text)
+    return (9, 0, text) if address is None else (address.version, int(address), "")

@@ -1,0 +1,261 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Read-only module: NAT rules with their holders, and the external gateways, as facts."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ovn_nat_facts
+short_description: Gather the NAT rules and external gateways of Kube-OVN's default VPC as facts
+version_added: 1.0.0
+description:
+  - Reads what OVN really does for the default VPC, C(ovn-cluster), joins it with what Kubernetes knows, and sets facts.
+    NAT rules come with the virtual machine or pod that holds them, gateways with their nodes.
+  - The facts describe a cluster, not a host. Run it once, and on the host that reaches the cluster.
+  - See M(kubeovn.core.ovn_nat_info) for the same as a result, and for choosing addresses.
+author:
+  - kubeovn.core contributors (@kubeovn)
+extends_documentation_fragment:
+  - kubeovn.core.auth
+  - kubeovn.core.ovn
+  - kubeovn.core.attributes
+  - kubeovn.core.attributes.facts
+  - kubeovn.core.attributes.info_module
+  - kubeovn.core.attributes.actiongroup_kubeovn
+options: {}
+seealso:
+  - module: kubeovn.core.ovn_nat_info
+  - module: kubeovn.core.ovn_eip
+  - module: kubeovn.core.ovn_external_gw
+"""
+
+EXAMPLES = r"""
+- name: Gather NAT rules and gateways
+  kubeovn.core.ovn_nat_facts:
+
+- name: Show the gateways in their order
+  ansible.builtin.debug:
+    msg: "{{ kubeovn_gateways | map(attribute='node') | join(', ') }}; active is {{ kubeovn_active_gateway }}"
+
+- name: Show the external address of virtual machine testing
+  ansible.builtin.debug:
+    msg: "{{ mine | map(attribute='external_ip') | list }}"
+  vars:
+    mine: "{{ kubeovn_nat_rules | selectattr('holder') | selectattr('holder.name', 'eq', 'testing') }}"
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: Facts about the cluster's external network.
+  returned: success
+  type: dict
+  contains:
+    kubeovn_cluster:
+      description: URL of the API server that was asked.
+      returned: always
+      type: str
+      sample: https://10.4.18.1:6443
+    kubeovn_gateways:
+      description:
+        - The gateway chassis of the router port, highest priority first.
+        - Empty when there is no router port.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        node:
+          description: Name of the Kubernetes node, V(null) when no node and no chassis of that name is known.
+          returned: always
+          type: str
+          sample: jah-k3s-h100-001
+        chassis:
+          description: Name of the OVN chassis.
+          returned: always
+          type: str
+          sample: 2b9c2a8e-64a5-4d0a-8e5f-0d7c7c1f4e11
+        priority:
+          description: Its priority in the northbound database.
+          returned: always
+          type: int
+          sample: 100
+        ready:
+          description: Whether Kubernetes calls the node Ready.
+          returned: always
+          type: bool
+          sample: true
+        active:
+          description: Whether it holds the router port now, according to the southbound database.
+          returned: always
+          type: bool
+          sample: true
+    kubeovn_active_gateway:
+      description: Name of the node that holds the router port now, V(null) when nobody does.
+      returned: always
+      type: str
+      sample: jah-k3s-h100-001
+    kubeovn_router_port:
+      description: The logical router port on the physical network, V(null) when there is none.
+      returned: always
+      type: dict
+      contains:
+        name:
+          description: Name of the port.
+          returned: always
+          type: str
+          sample: ovn-cluster-external
+        mac:
+          description: Its MAC address.
+          returned: always
+          type: str
+          sample: "16:52:f3:13:6a:25"
+        networks:
+          description: Its addresses with their prefix lengths.
+          returned: always
+          type: list
+          elements: str
+          sample: [10.4.19.254/24]
+    kubeovn_external_switch:
+      description: The logical switch that joins router and physical network, V(null) when there is none.
+      returned: always
+      type: dict
+      contains:
+        name:
+          description: Name of the switch.
+          returned: always
+          type: str
+          sample: external
+        ports:
+          description: Its ports, by name.
+          returned: always
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: Name of the port.
+              returned: always
+              type: str
+              sample: localnet.external
+            type:
+              description: Its type in OVN.
+              returned: always
+              type: str
+              sample: localnet
+            options:
+              description: Its options in OVN.
+              returned: always
+              type: dict
+              sample: {network_name: external}
+    kubeovn_nat_rules:
+      description: The NAT rules of the default VPC's router, by external address.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        type:
+          description: V(dnat_and_snat) for an EIP, V(snat) or V(dnat).
+          returned: always
+          type: str
+          sample: dnat_and_snat
+        external_ip:
+          description: The address on the physical network.
+          returned: always
+          type: str
+          sample: 10.4.19.101
+        logical_ip:
+          description: The overlay address, or network.
+          returned: always
+          type: str
+          sample: 10.253.0.11
+        logical_port:
+          description: The logical port that a distributed rule names, V(null) for a centralized one.
+          returned: always
+          type: str
+          sample: null
+        holder:
+          description:
+            - Who has the overlay address, V(null) when nobody has it.
+            - The rule of a stopped virtual machine is its own still.
+          returned: always
+          type: dict
+          contains:
+            kind:
+              description: V(VirtualMachine) or V(Pod).
+              returned: always
+              type: str
+              sample: VirtualMachine
+            namespace:
+              description: Its namespace.
+              returned: always
+              type: str
+              sample: default
+            name:
+              description: Its name.
+              returned: always
+              type: str
+              sample: testing
+        pod:
+          description:
+            - Name of the pod that has the overlay address now, of a virtual machine its launcher pod.
+            - V(null) when none runs.
+          returned: always
+          type: str
+          sample: virt-launcher-testing-x7k2p
+        node:
+          description: The node that this pod runs on.
+          returned: always
+          type: str
+          sample: jah-k3s-l40s-001
+        policy:
+          description:
+            - The routing policy that sends the holder's packets to the physical gateway. V(null) when there is none.
+          returned: always
+          type: dict
+          contains:
+            priority:
+              description: Its priority.
+              returned: always
+              type: int
+              sample: 29250
+            match:
+              description: Which packets it is for.
+              returned: always
+              type: str
+              sample: ip4.src == 10.253.0.11
+            action:
+              description: What it does with them.
+              returned: always
+              type: str
+              sample: reroute
+            nexthops:
+              description: Where it sends them.
+              returned: always
+              type: list
+              elements: str
+              sample: [10.4.19.1]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster
+from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, run
+from ansible_collections.kubeovn.core.plugins.module_utils._nat import observe, report
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
+
+
+def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    """Look once, and tell."""
+    seen = observe(cluster, open_ovn(module.params, cluster))
+    facts = {"cluster": cluster.host, **report(seen)}
+    return {"changed": False, "ansible_facts": {f"kubeovn_{name}": value for name, value in facts.items()}}
+
+
+def main() -> None:
+    """Run the module."""
+    run(work, argument_spec=ARGUMENTS, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()

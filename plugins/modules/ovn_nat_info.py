@@ -1,0 +1,273 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Read-only module: NAT rules with their holders, and the external gateways."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ovn_nat_info
+short_description: Read the NAT rules and external gateways of Kube-OVN's default VPC
+version_added: 1.0.0
+description:
+  - Reads what OVN really does for the default VPC, C(ovn-cluster), and joins it with what Kubernetes knows.
+    NAT rules come with the virtual machine or pod that holds them, gateways with their nodes.
+  - Reads each kind of object once, whatever the number of rules. It writes nothing.
+  - See M(kubeovn.core.ovn_nat_facts) for the same as facts.
+author:
+  - kubeovn.core contributors (@kubeovn)
+extends_documentation_fragment:
+  - kubeovn.core.auth
+  - kubeovn.core.ovn
+  - kubeovn.core.attributes
+  - kubeovn.core.attributes.info_module
+  - kubeovn.core.attributes.actiongroup_kubeovn
+options:
+  addresses:
+    description:
+      - Return only the NAT rules of these external addresses.
+      - All rules are returned when this is empty.
+    type: list
+    elements: str
+    default: []
+seealso:
+  - module: kubeovn.core.ovn_nat_facts
+  - module: kubeovn.core.ovn_eip
+  - module: kubeovn.core.ovn_external_gw
+"""
+
+EXAMPLES = r"""
+- name: Read all NAT rules and the gateways
+  kubeovn.core.ovn_nat_info:
+  register: nat
+
+- name: Show who has which external address
+  ansible.builtin.debug:
+    msg: "{{ item.external_ip }}: {{ item.holder.kind }} {{ item.holder.namespace }}/{{ item.holder.name }}"
+  loop: "{{ nat.nat_rules | selectattr('holder') }}"
+  loop_control:
+    label: "{{ item.external_ip }}"
+
+- name: Read the rule of one address, reaching OVN through the ovn-central pod
+  kubeovn.core.ovn_nat_info:
+    addresses: [10.4.19.101]
+    ovn_connection: exec
+  register: one
+
+- name: Fail unless the router port is held by a ready gateway
+  ansible.builtin.assert:
+    that: nat.gateways | selectattr('active') | selectattr('ready') | length == 1
+    fail_msg: The active gateway is {{ nat.active_gateway | default('nobody', true) }}
+"""
+
+RETURN = r"""
+cluster:
+  description: URL of the API server that was asked.
+  returned: always
+  type: str
+  sample: https://10.4.18.1:6443
+gateways:
+  description:
+    - The gateway chassis of the router port, highest priority first.
+    - Empty when there is no router port.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    node:
+      description: Name of the Kubernetes node, V(null) when no node and no chassis of that name is known.
+      returned: always
+      type: str
+      sample: jah-k3s-h100-001
+    chassis:
+      description: Name of the OVN chassis.
+      returned: always
+      type: str
+      sample: 2b9c2a8e-64a5-4d0a-8e5f-0d7c7c1f4e11
+    priority:
+      description: Its priority in the northbound database.
+      returned: always
+      type: int
+      sample: 100
+    ready:
+      description: Whether Kubernetes calls the node Ready.
+      returned: always
+      type: bool
+      sample: true
+    active:
+      description: Whether it holds the router port now, according to the southbound database.
+      returned: always
+      type: bool
+      sample: true
+active_gateway:
+  description: Name of the node that holds the router port now, V(null) when nobody does.
+  returned: success
+  type: str
+  sample: jah-k3s-h100-001
+router_port:
+  description: The logical router port on the physical network, V(null) when there is none.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Name of the port.
+      returned: always
+      type: str
+      sample: ovn-cluster-external
+    mac:
+      description: Its MAC address.
+      returned: always
+      type: str
+      sample: "16:52:f3:13:6a:25"
+    networks:
+      description: Its addresses with their prefix lengths.
+      returned: always
+      type: list
+      elements: str
+      sample: [10.4.19.254/24]
+external_switch:
+  description: The logical switch that joins router and physical network, V(null) when there is none.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Name of the switch.
+      returned: always
+      type: str
+      sample: external
+    ports:
+      description: Its ports, by name.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the port.
+          returned: always
+          type: str
+          sample: localnet.external
+        type:
+          description: Its type in OVN.
+          returned: always
+          type: str
+          sample: localnet
+        options:
+          description: Its options in OVN.
+          returned: always
+          type: dict
+          sample: {network_name: external}
+nat_rules:
+  description: The NAT rules of the default VPC's router, by external address.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    type:
+      description: V(dnat_and_snat) for an EIP, V(snat) or V(dnat).
+      returned: always
+      type: str
+      sample: dnat_and_snat
+    external_ip:
+      description: The address on the physical network.
+      returned: always
+      type: str
+      sample: 10.4.19.101
+    logical_ip:
+      description: The overlay address, or network.
+      returned: always
+      type: str
+      sample: 10.253.0.11
+    logical_port:
+      description: The logical port that a distributed rule names, V(null) for a centralized one.
+      returned: always
+      type: str
+      sample: null
+    holder:
+      description:
+        - Who has the overlay address, V(null) when nobody has it.
+        - The rule of a stopped virtual machine is its own still.
+      returned: always
+      type: dict
+      contains:
+        kind:
+          description: V(VirtualMachine) or V(Pod).
+          returned: always
+          type: str
+          sample: VirtualMachine
+        namespace:
+          description: Its namespace.
+          returned: always
+          type: str
+          sample: default
+        name:
+          description: Its name.
+          returned: always
+          type: str
+          sample: testing
+    pod:
+      description:
+        - Name of the pod that has the overlay address now, of a virtual machine its launcher pod.
+        - V(null) when none runs.
+      returned: always
+      type: str
+      sample: virt-launcher-testing-x7k2p
+    node:
+      description: The node that this pod runs on.
+      returned: always
+      type: str
+      sample: jah-k3s-l40s-001
+    policy:
+      description:
+        - The routing policy that sends the holder's packets to the physical gateway. V(null) when there is none.
+      returned: always
+      type: dict
+      contains:
+        priority:
+          description: Its priority.
+          returned: always
+          type: int
+          sample: 29250
+        match:
+          description: Which packets it is for.
+          returned: always
+          type: str
+          sample: ip4.src == 10.253.0.11
+        action:
+          description: What it does with them.
+          returned: always
+          type: str
+          sample: reroute
+        nexthops:
+          description: Where it sends them.
+          returned: always
+          type: list
+          elements: str
+          sample: [10.4.19.1]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster
+from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, refuse, run
+from ansible_collections.kubeovn.core.plugins.module_utils._nat import address_problems, observe, report
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
+
+
+def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    """Look once, and tell."""
+    addresses = module.params["addresses"]
+    refuse(address_problems(addresses))
+    seen = observe(cluster, open_ovn(module.params, cluster))
+    return {"changed": False, "cluster": cluster.host, **report(seen, addresses)}
+
+
+def main() -> None:
+    """Run the module."""
+    arguments = ARGUMENTS | {"addresses": {"type": "list", "elements": "str", "default": []}}
+    run(work, argument_spec=arguments, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()
