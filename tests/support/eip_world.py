@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
@@ -27,7 +28,7 @@ ROUTER_PORT = RouterPort("lrp", "ovn-cluster-external", "16:52:f3:13:6a:25", ("1
 NODE = "jah-k3s-l40s-001"
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """A cluster and its NB, as far as EIPs go. All of it is changed in place."""
 
@@ -41,6 +42,17 @@ class World:
     kubevirt: bool = True
     controller_runs: bool = True
     serial: itertools.count[int] = field(default_factory=itertools.count)
+
+    def __repr__(self) -> str:
+        """Short enough to read in a failed example."""
+        pods = [f"{pod.name}={pod.ip}:{pod.eip}:{'r' if pod.routed else '-'}:{pod.snat}" for pod in self.pods.values()]
+        vms = [f"{vm.name}={vm.template_eip}:{vm.instance_eip if vm.running else 'off'}" for vm in self.vms.values()]
+        rules = [f"{rule.external_ip}->{rule.logical_ip}" for rule in self.rules]
+        policies = [f"{policy.match.split()[-1]}>{','.join(policy.nexthops)}" for policy in self.policies]
+        return f"World({pods=}, {vms=}, {rules=}, {policies=}, kept={self.kept}, ovn_eips={self.ovn_eips})"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(repr(self))
 
     # --- making one ---
 
@@ -112,6 +124,14 @@ class World:
         for key, pod in list(self.pods.items()) if self.controller_runs else []:
             if pod.alive and pod.node and pod.ip and not pod.routed and self._route(pod, pod.ip):
                 self.pods[key] = replace(pod, routed=True)
+
+    def settle(self) -> bool:
+        """As many passes as change something. Whether all pods are routed then."""
+        before = None
+        while before != self.state():
+            before = self.state()
+            self.controller()
+        return all(pod.routed for pod in self.pods.values())
 
     def _route(self, pod: PodView, ip: str) -> bool:
         """reconcileRouteSubnets of v1.14: False when it gives up, so that the pod stays unrouted."""
