@@ -91,6 +91,8 @@ VPCS = Resource("kubeovn.io", "v1", "vpcs", False)
 IPS = Resource("kubeovn.io", "v1", "ips", False)
 OVN_EIPS = Resource("kubeovn.io", "v1", "ovn-eips", False)
 
+ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", False)
+
 
 class Cluster:
     """A Kubernetes API server. `open_cluster` makes one from a module's options."""
@@ -148,6 +150,23 @@ class Cluster:
             if error.status == 404:
                 return None
             raise
+
+    def may(self, verb: str, resource: Resource, namespace: str | None = None, name: str | None = None) -> bool:
+        """Whether this identity has a right, asked of the API server: so a refusal can come before the first write."""
+        asked = {
+            "verb": verb,
+            "group": resource.group,
+            "resource": resource.plural,
+            "namespace": namespace,
+            "name": name,
+        }
+        attributes = {key: value for key, value in asked.items() if value}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        return bool((self._request("POST", ACCESS_REVIEWS.path(), body=body).get("status") or {}).get("allowed"))
 
     # --- writing
 
