@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.path.insert(0, source)
     os.environ["PATH"] = f"{VENV}/bin:{os.environ['PATH']}"
     options = tuple(config.getoption("--lab-option"))
-    config.stash[lab_key] = choose(config.getoption("--lab-name"), options, config.getoption("--keep-lab"))
+    config.stash[lab_key] = choose(config.getoption("--lab-name"), options)
 
 
 # --- nothing is skipped ------------------------------------------------------------------------------------
@@ -67,14 +67,15 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Let the lab's builds and boot go on beside the tests that do not need it."""
     needed = any("lab" in getattr(item, "fixturenames", ()) for item in session.items)
-    if needed and not session.config.option.collectonly and session.config.stash[lab_key].owned:
-        session.config.stash[lab_key].start()
+    lab = session.config.stash[lab_key]
+    if needed and not session.config.option.collectonly and not lab.borrowed:
+        lab.start()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """End the lab, whatever happened to the tests."""
     lab = session.config.stash[lab_key]
-    if lab.owned and lab.starting is not None:
+    if lab.starting is not None and not session.config.getoption("--keep-lab"):
         lab.down(print)
 
 

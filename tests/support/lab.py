@@ -31,11 +31,11 @@ def exports(text: str) -> dict[str, str]:
 
 @dataclass
 class Lab:
-    """One lab by its name. `owned` says whether the tests brought it up, and so end it."""
+    """One lab by its name: the tests' own, or one that the calling shell uses and that is left as it is."""
 
     name: str
-    owned: bool
     options: tuple[str, ...] = ()
+    borrowed: bool = False
     log: Path = field(init=False)
     starting: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -51,6 +51,8 @@ class Lab:
 
     def wait_up(self, show: Show) -> None:
         """Show what `lab up` says until it is done."""
+        if self.borrowed:
+            return
         if self.starting is None:
             self.start()
         assert self.starting is not None
@@ -91,8 +93,8 @@ class Lab:
             show(line.rstrip("\n"))
 
 
-def choose(name: str, options: tuple[str, ...], keep: bool) -> Lab:
+def choose(name: str, options: tuple[str, ...]) -> Lab:
     """The lab of the calling shell's `lab env`, which is left up, or else one of the tests' own."""
     if os.environ.get("LAB_STATE"):
-        return Lab(os.environ["LAB_NAME"], owned=False)
-    return Lab(name, owned=not keep, options=options)
+        return Lab(os.environ["LAB_NAME"], borrowed=True)
+    return Lab(name, options)
