@@ -97,7 +97,7 @@ def _fingerprint(*extra: object) -> str:
     """Changes with anything that goes into the root file system."""
     digest = hashlib.sha256(repr((SUITE, UML_SUITE, CENTRAL_PACKAGES, CENTRAL_UNITS, STRIPPED, extra)).encode())
     for path in sorted(IMAGE.rglob("*")):
-        if path.is_file() and not any(part.startswith((".", "__")) for part in path.relative_to(IMAGE).parts[:-1]):
+        if path.is_file() and not any("cache" in part for part in path.relative_to(IMAGE).parts[:-1]):
             digest.update(f"{path.relative_to(IMAGE)} {path.stat().st_mode}".encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -126,7 +126,8 @@ def _root(lab: Lab) -> None:
     wanted = _fingerprint()
     if lab.rootfs.exists() and stamp.exists() and stamp.read_text() == wanted:
         return
-    _in_use(lab)
+    if _kept(lab, lab.rootfs):
+        return
     (modules,) = (lab.uml_kernel.parent / "modules").iterdir()
     new = lab.cache / "rootfs.new"
     shutil.rmtree(new, ignore_errors=True)
@@ -160,11 +161,13 @@ def _base(lab: Lab) -> Path:
     return base
 
 
-def _in_use(lab: Lab) -> None:
-    """A running lab has its overlays over this tree: changing it under them would corrupt what they see."""
+def _kept(lab: Lab, what: Path) -> bool:
+    """A running lab has its disks over this: to change it under them would corrupt what they see. So it stays."""
     running = running_labs()
-    if lab.rootfs.exists() and running:
-        raise LabError(f"the root file system must be made anew, but labs use it: {', '.join(running)}; end them first")
+    if not (what.exists() and running):
+        return False
+    say(f"{what} is older than its sources and stays so while labs use it: {', '.join(running)}")
+    return True
 
 
 def _uml_image(lab: Lab) -> None:
@@ -173,12 +176,15 @@ def _uml_image(lab: Lab) -> None:
     wanted = _fingerprint()
     if lab.uml_image.exists() and stamp.exists() and stamp.read_text() == wanted:
         return
+    if _kept(lab, lab.uml_image):
+        return
     with step("image for user-mode Linux made"):
         lab.uml_image.parent.mkdir(parents=True, exist_ok=True)
         new = lab.uml_image.with_suffix(".tmp")
         new.unlink(missing_ok=True)
         run(["truncate", "-s", "3G", new])
-        run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-d", lab.rootfs, new])
+        options = ["-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0"]
+        run(["mke2fs", "-q", "-t", "ext4", *options, "-d", lab.rootfs, new])
         new.rename(lab.uml_image)
         stamp.write_text(wanted)
 

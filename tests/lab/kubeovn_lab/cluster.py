@@ -125,6 +125,21 @@ def install_crds(lab: Lab, api: Api) -> None:
     items = documents(lab.cache / "manifests" / "kube-ovn-crd.yaml")
     items += list(_flat([json.loads((lab.cache / "manifests" / "kubevirt.json").read_text())]))
     api.each(api.create, items)
+    wanted = {item["metadata"]["name"] for item in items if item["kind"] == "CustomResourceDefinition"}
+    processes.wait_until(
+        lambda: wanted <= _served_crds(api), 60, "the API server serves Kube-OVN's and KubeVirt's kinds"
+    )
+
+
+def _served_crds(api: Api) -> set[str]:
+    """Names of the definitions that are in service."""
+    found = api.request("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
+    return {item["metadata"]["name"] for item in found if _true(item, "Established")}
+
+
+def _true(item: Object, condition: str) -> bool:
+    conditions = item.get("status", {}).get("conditions", [])
+    return any(one["type"] == condition and one["status"] == "True" for one in conditions)
 
 
 def install_rbac(api: Api) -> None:

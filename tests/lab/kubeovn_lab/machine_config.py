@@ -72,6 +72,7 @@ def environment(node: Node) -> dict[str, str]:
         "EXTERNAL_BRIDGE": "br-external" if node.gateway else "",
         "SB_ENDPOINT": site.SB_ENDPOINT,
         "SERVICE_CIDR": site.SERVICE_CIDR,
+        "KUBECONFIG": "/etc/lab/kubeconfig",
         # What a DaemonSet's pod would get from the downward API.
         "KUBE_NODE_NAME": node.name,
         "POD_NAME": f"kube-ovn-cni-{node.short}",
