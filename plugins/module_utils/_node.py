@@ -8,6 +8,7 @@ Private to this collection: no promise is made to other users. Pure, and for Pyt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
@@ -160,7 +161,7 @@ def protect(links: Mapping[str, Link], ovs: Ovs, anchors: Iterable[tuple[str, st
 _KINDS = {
     "vlan": "is a VLAN link: hand over {lower} and leave the tag to Kube-OVN",
     "bridge": "is a Linux bridge",
-    "openvswitch": "is an Open vSwitch bridge",
+    "openvswitch": "is Open vSwitch's own",
     "team": "is a team: make it a bond",
     "veth": "is a veth of this machine, not a NIC",
     "dummy": "is a dummy: nothing is behind it",
@@ -183,10 +184,10 @@ def obstacles(
     """
     link = links.get(name)
     if link is None:
-        nics = sorted(x.name for x in links.values() if x.kind in ("", "bond") and not x.loopback)
+        nics = sorted(x.name for x in links.values() if not _kind_obstacles(x, ovs, in_container, bond))
         return [f"does not exist on this node, whose NICs are {', '.join(nics) or 'none'}"]
     found = list(protected.get(name, ()))
-    found += _kind_obstacles(link, in_container, bond)
+    found += _kind_obstacles(link, ovs, in_container, bond)
     owner = ovs.bridge_of(name)
     if owner is not None and (owner != bridge or bond):
         found.append(f"is a port of Open vSwitch bridge {owner}")
@@ -199,14 +200,30 @@ def obstacles(
     return found
 
 
-def _kind_obstacles(link: Link, in_container: bool, bond: str | None) -> list[str]:
+def _kind_obstacles(link: Link, ovs: Ovs, in_container: bool, bond: str | None) -> list[str]:
     if link.loopback:
         return ["is the loopback"]
+    if link.name in ovs.bridges:
+        return ["is an Open vSwitch bridge"]
     is_nic = link.kind == "" or (link.kind == "veth" and in_container and link.lower is None)
     if is_nic or (link.kind == "bond" and not bond):
         return []
     text = _KINDS.get(link.kind, "is a {kind} link, not a NIC or a bond")
     return [text.format(kind=link.kind, lower=link.lower or "the NIC below it")]
+
+
+def bond_obstacles(name: str, members: Iterable[str], links: Mapping[str, Link]) -> list[str]:
+    """Why a bond of this name cannot be made of these members, whatever they are."""
+    found, members = [], list(members)
+    if name in members:
+        found.append("is among its own members")
+    elif name in links and links[name].kind != "bond":
+        found.append("exists already and is not a bond: the bond needs another name")
+    if not re.fullmatch(r"[^\s/:%*?\[\]]{1,15}", name) or name in (".", "..", "all", "default"):
+        found.append("is no name for a link: at most 15 characters, without spaces and slashes")
+    if len(set(members)) != len(members):
+        found.append(f"has a member twice: {', '.join(members)}")
+    return found
 
 
 def members_of(links: Mapping[str, Link], bond: str) -> list[str]:

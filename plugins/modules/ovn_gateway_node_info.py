@@ -311,16 +311,14 @@ def refusals(
     """Why the NIC cannot be handed over and its members not be bonded, each with its option in front."""
     name, members = params["nic"], params["members"]
     container = _node_probe.in_container()
-    problems = []
+    problems = _node.bond_obstacles(name, members, links) if members else []
     if name in links or not members:  # else the bond is still to be made
-        problems = _node.obstacles(name, links, ovs, protected, params["bridge"], container)
-        if members and links[name].kind != "bond":
-            problems.append("is not a bond, and a bond of that name is asked for")
-    found = [f"nic: {name} {problem}" for problem in problems]
+        problems += _node.obstacles(name, links, ovs, protected, params["bridge"], container)
+    found = {f"nic: {name}": problems}
     for index, member in enumerate(members):
         problems = _node.obstacles(member, links, ovs, protected, params["bridge"], container, bond=name)
-        found += [f"members[{index}]: {member} {problem}" for problem in problems]
-    return found
+        found[f"members[{index}]: {member}"] = problems
+    return [f"{option} {', '.join(problems)}" for option, problems in found.items() if problems]
 
 
 def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs) -> dict[str, Any]:
