@@ -102,7 +102,8 @@ def _router_port(expected: Expected, seen: Seen) -> Check:
     port = seen.nat.get("router_port")
     if not port:
         return Check(name, FAILED, f"there is no router port {ROUTER_PORT}")
-    order = [row["node"] or row["chassis"] for row in port["gateway_chassis"]]
+    gateways = seen.nat["gateways"]
+    order = [row["node"] or row["chassis"] for row in gateways]
     wrong = []
     if expected.nic_mac and port["mac"].lower() != expected.nic_mac.lower():
         wrong.append(f"MAC should be {expected.nic_mac}")
@@ -110,7 +111,7 @@ def _router_port(expected: Expected, seen: Seen) -> Check:
         wrong.append(f"network should be {expected.nic_ip}")
     if order != list(expected.nodes):
         wrong.append(f"gateways should be {', '.join(expected.nodes)}")
-    rows = ", ".join(f"{row['node'] or row['chassis']} {row['priority']}" for row in port["gateway_chassis"])
+    rows = ", ".join(f"{row['node'] or row['chassis']} {row['priority']}" for row in gateways)
     evidence = f"{port['mac']} {' '.join(port['networks'])}; {rows or 'no gateway chassis'}"
     return Check(name, FAILED if wrong else OK, "; ".join([evidence, *wrong]))
 

@@ -61,8 +61,8 @@ def working() -> dict[str, Any]:
             "router_port": {
                 "mac": "16:52:f3:13:6a:25",
                 "networks": ["10.4.19.254/24"],
-                "gateway_chassis": chassis,
             },
+            "gateways": chassis,
             "active_gateway": "g1",
             "nat_rules": [rule],
         },
@@ -98,8 +98,8 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda seen: seen["nat"]["router_port"].update(networks=["10.4.19.253/24"]),
         "NB has router port",
     ),
-    "a chassis missing": (lambda seen: seen["nat"]["router_port"]["gateway_chassis"].pop(), "NB has router port"),
-    "another order": (lambda seen: seen["nat"]["router_port"]["gateway_chassis"].reverse(), "NB has router port"),
+    "a chassis missing": (lambda seen: seen["nat"]["gateways"].pop(), "NB has router port"),
+    "another order": (lambda seen: seen["nat"]["gateways"].reverse(), "NB has router port"),
     "NIC not in the bridge": (
         lambda seen: seen["nodes"]["g2"]["ovs"]["bridges"]["br-external"].remove("enp8s0"),
         "g2: br-external",
