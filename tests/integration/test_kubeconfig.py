@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from support.ansible import BIN, module
+from support.commands import run
 
 MODULE = "kubeovn.core.ovn_nat_info"
 
@@ -26,8 +26,7 @@ def vault(kubeconfig: Path, tmp_path: Path) -> tuple[Path, Path]:
     password = tmp_path / "password"
     password.write_text("correct horse\n")
     encrypted = tmp_path / "cluster.vault"
-    argv = [BIN / "ansible-vault", "encrypt", "--vault-password-file", password, "--output", encrypted, kubeconfig]
-    subprocess.run(argv, check=True, capture_output=True)
+    run([BIN / "ansible-vault", "encrypt", "--vault-password-file", password, "--output", encrypted, kubeconfig])
     return encrypted, password
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from support.commands import TOP, VENV, Show, run
-from support.lab import Lab
 
 SCENARIOS = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
 SHOWN = ("PLAY [", "TASK [", "INFO", "WARNING", "ERROR", "CRITICAL", "fatal:", "[ERROR]")
@@ -25,7 +24,7 @@ def molecule(show: Show, command: str, scenario: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared(lab: Lab, show: Show) -> Iterator[None]:
+def shared(show: Show) -> Iterator[None]:
     """What all scenarios share: made before the first, ended after the last."""
     molecule(show, "create", "default")
     yield
