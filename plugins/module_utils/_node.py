@@ -54,7 +54,9 @@ class Ovs:
     def mappings(self) -> dict[str, str]:
         """ovn-bridge-mappings as network -> bridge."""
         pairs = self.external_ids.get("ovn-bridge-mappings", "").split(",")
-        return {net: bridge for net, _, bridge in (pair.strip().partition(":") for pair in pairs) if bridge}
+        return {
+            net: bridge for net, colon, bridge in (pair.strip().partition(":") for pair in pairs) if colon and bridge
+        }
 
     @property
     def encap_ips(self) -> list[str]:
