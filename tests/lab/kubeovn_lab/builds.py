@@ -126,13 +126,13 @@ def _root(lab: Lab) -> None:
     wanted = _fingerprint()
     if lab.rootfs.exists() and stamp.exists() and stamp.read_text() == wanted:
         return
-    if _kept(lab, lab.rootfs):
+    if _kept(lab.rootfs):
         return
     (modules,) = (lab.uml_kernel.parent / "modules").iterdir()
     new = lab.cache / "rootfs.new"
     shutil.rmtree(new, ignore_errors=True)
     with step("root file system made"):
-        run(["cp", "-a", "--reflink=auto", _base(lab), new])
+        run(["cp", "-a", "--reflink=auto", f"{_base(lab)}/.", new])
         run([IMAGE / "customise", new, modules])
         for unit in CENTRAL_UNITS:
             (new / "etc/systemd/system" / unit).unlink(missing_ok=True)
@@ -161,7 +161,7 @@ def _base(lab: Lab) -> Path:
     return base
 
 
-def _kept(lab: Lab, what: Path) -> bool:
+def _kept(what: Path) -> bool:
     """A running lab has its disks over this: to change it under them would corrupt what they see. So it stays."""
     running = running_labs()
     if not (what.exists() and running):
@@ -176,7 +176,7 @@ def _uml_image(lab: Lab) -> None:
     wanted = _fingerprint()
     if lab.uml_image.exists() and stamp.exists() and stamp.read_text() == wanted:
         return
-    if _kept(lab, lab.uml_image):
+    if _kept(lab.uml_image):
         return
     with step("image for user-mode Linux made"):
         lab.uml_image.parent.mkdir(parents=True, exist_ok=True)

@@ -125,21 +125,21 @@ def install_crds(lab: Lab, api: Api) -> None:
     items = documents(lab.cache / "manifests" / "kube-ovn-crd.yaml")
     items += list(_flat([json.loads((lab.cache / "manifests" / "kubevirt.json").read_text())]))
     api.each(api.create, items)
-    wanted = {item["metadata"]["name"] for item in items if item["kind"] == "CustomResourceDefinition"}
+    definitions = [item["spec"] for item in items if item["kind"] == "CustomResourceDefinition"]
+    wanted = {(spec["group"], one["name"], spec["names"]["plural"]) for spec in definitions for one in spec["versions"]}
+    groups = {(group, version) for group, version, _plural in wanted}
     processes.wait_until(
-        lambda: wanted <= _served_crds(api), 60, "the API server serves Kube-OVN's and KubeVirt's kinds"
+        lambda: wanted <= _served(api, groups), 60, "the API server serves Kube-OVN's and KubeVirt's kinds"
     )
 
 
-def _served_crds(api: Api) -> set[str]:
-    """Names of the definitions that are in service."""
-    found = api.request("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
-    return {item["metadata"]["name"] for item in found if _true(item, "Established")}
-
-
-def _true(item: Object, condition: str) -> bool:
-    conditions = item.get("status", {}).get("conditions", [])
-    return any(one["type"] == condition and one["status"] == "True" for one in conditions)
+def _served(api: Api, groups: set[tuple[str, str]]) -> set[tuple[str, str, str]]:
+    """What the API server offers of these groups' versions."""
+    offered = set()
+    for group, version in groups:
+        found = api.get(f"/apis/{group}/{version}") or {"resources": []}
+        offered |= {(group, version, resource["name"]) for resource in found["resources"]}
+    return offered
 
 
 def install_rbac(api: Api) -> None:
