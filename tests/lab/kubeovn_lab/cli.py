@@ -16,7 +16,7 @@ from .processes import LabError
 from .site import BOOTS, NODES, Boot, Lab
 
 DEFAULT_NAME = "site"
-REST = argparse.REMAINDER
+COMMAND_VERBS = {"kubectl": 0, "nbctl": 0, "sbctl": 0, "node": 1, "outside": 0, "gateway": 0, "guest": 1, "exec": 0}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     def verb(name: str, text: str, *positional: str) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=text, parents=[common])
         for word in positional:
-            made.add_argument(word, **({"nargs": REST} if word == "command" else {}))  # type: ignore[arg-type]
+            made.add_argument(word)
         return made
 
     start = verb("up", "bring the lab up, or what is missing of it; builds what it needs the first time")
@@ -40,20 +40,37 @@ def parser() -> argparse.ArgumentParser:
     verb("clean", "remove the caches: builds, logs")
     verb("status", "what runs, where its logs are")
     verb("env", 'shell exports: eval "$(lab env)"')
-    verb("kubectl", "kubectl as cluster admin", "command")
-    verb("nbctl", "ovn-nbctl", "command")
-    verb("sbctl", "ovn-sbctl", "command")
-    verb("node", "run a command on a machine", "node", "command")
-    verb("outside", "run a command on the outside host", "command")
-    verb("gateway", "run a command on the physical gateway", "command")
-    verb("guest", "run a command in a VM or pod, as user ubuntu", "guest", "command")
-    verb("exec", "run a command in the admin network namespace", "command")
+    verb("kubectl", "kubectl as cluster admin")
+    verb("nbctl", "ovn-nbctl")
+    verb("sbctl", "ovn-sbctl")
+    verb("node", "run a command on a machine", "node")
+    verb("outside", "run a command on the outside host")
+    verb("gateway", "run a command on the physical gateway")
+    verb("guest", "run a command in a VM or pod, as user ubuntu", "guest")
+    verb("exec", "run a command in the admin network namespace")
     switch = verb("power", "switch a machine off, hard, or on")
     switch.add_argument("state", choices=["on", "off"])
     switch.add_argument("node")
     show = verb("logs", "a part's log (status names the parts)", "part")
     show.add_argument("-f", "--follow", action="store_true")
     return top
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The lab's own words, and the command that follows them: all words after the verb's own, with or without `--`."""
+    if not words or words[0] not in COMMAND_VERBS:
+        return list(words), []
+    rest = list(words[1:])
+    own = [words[0]]
+    places = COMMAND_VERBS[words[0]]
+    while rest:
+        if rest[0] == "--name":
+            own, rest = own + rest[:2], rest[2:]
+        elif places and not rest[0].startswith("-"):
+            own, rest, places = own + rest[:1], rest[1:], places - 1
+        else:
+            break
+    return own, rest[1:] if rest[:1] == ["--"] else rest
 
 
 def boots(text: str) -> tuple[tuple[str, Boot], ...]:
@@ -75,7 +92,8 @@ def boots(text: str) -> tuple[tuple[str, Boot], ...]:
 
 def main(words: Sequence[str]) -> int:
     """Do what the words say. A verb with a command becomes that command and so never returns."""
-    given = parser().parse_args(words)
+    own, command = split(words)
+    given = parser().parse_args(own, argparse.Namespace(command=command))
     try:
         _act(given)
     except (LabError, KeyError, ValueError) as error:
@@ -120,7 +138,7 @@ def _in_lab(lab: Lab, given: argparse.Namespace) -> None:
 
 def _run(lab: Lab, given: argparse.Namespace) -> NoReturn:
     """The verbs that run the user's own command somewhere."""
-    command = given.command[1:] if given.command[:1] == ["--"] else given.command
+    command = given.command
     admin = lab.netns("admin")
     if given.verb == "kubectl":
         _become([lab.bin / "kubectl", f"--kubeconfig={lab.door_kubeconfig('admin')}", *command])
