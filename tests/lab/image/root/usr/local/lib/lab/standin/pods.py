@@ -8,7 +8,7 @@ from typing import Callable, Optional
 
 from .api import Api, ApiError, Object, log
 from .guests import Guests
-from .informer import Informer, Queue
+from .informer import Informer, Queue, key_of
 from .node import now
 
 OVN = "ovn.kubernetes.io/"
@@ -31,6 +31,28 @@ def address(pod: Object) -> str:
     return annotation(pod, OVN + "ip_address").partition(",")[0]
 
 
+def ended() -> Object:
+    """The state of a container whose program has come to its end."""
+    return {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now(), "finishedAt": now()}}
+
+
+def container_status(pod: Object, container: Object, state: Object) -> Object:
+    """What a kubelet would report of one container."""
+    running = "running" in state
+    image = container["image"]
+    return {
+        "name": container["name"],
+        "image": image,
+        # KubeVirt wants a digest in it.
+        "imageID": "%s@sha256:%s" % (image.partition("@")[0], hashlib.sha256(image.encode()).hexdigest()),
+        "containerID": "lab-standin://" + pod["metadata"]["uid"],
+        "ready": running,
+        "started": running,
+        "restartCount": 0,
+        "state": state,
+    }
+
+
 class Pods:
     """The pods bound to this node, other than those on the host's network."""
 
@@ -39,6 +61,7 @@ class Pods:
         self._guests = guests
         self._queue = Queue(self._work, THREADS)
         self._informer: Optional[Informer] = None
+        self._ended: "set[str]" = set()
         self._tell: Optional[Callable[[Object], None]] = None
 
     def watch(self, path: str, tell: Callable[[Object], None]) -> None:
@@ -57,11 +80,9 @@ class Pods:
         return None
 
     def end(self, pod: Object) -> None:
-        """The pod's program has come to its end."""
-        self._guests.of(pod).down()
-        self._report(
-            pod, "Succeeded", "False", {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": now()}}
-        )
+        """The pod's program has come to its end; its own worker does the rest."""
+        self._ended.add(pod["metadata"]["uid"])
+        self._queue.add(key_of(pod))
 
     def _changed(self, pod: Object) -> None:
         if self._tell is not None:
@@ -76,6 +97,9 @@ class Pods:
             self._finalise(pod)
         elif pod["status"].get("phase") in FINAL:
             self._guests.down(key)
+        elif pod["metadata"]["uid"] in self._ended:
+            self._guests.down(key)
+            self._report(pod, "Succeeded", "False", ended())
         elif annotation(pod, OVN + "allocated") == "true" and annotation(pod, OVN + "routed") == "true":
             # Kubelet would not wait for "routed"; the plugin then does, a second at a time.
             self._guests.of(pod).up()
@@ -84,12 +108,10 @@ class Pods:
             self._changed(pod)
 
     def _finalise(self, pod: Object) -> None:
-        key = "%s/%s" % (pod["metadata"]["namespace"], pod["metadata"]["name"])
-        self._guests.down(key)
+        self._guests.down(key_of(pod))
+        self._ended.discard(pod["metadata"]["uid"])
         if pod["status"].get("phase") not in FINAL:
-            self._report(
-                pod, "Succeeded", "False", {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": now()}}
-            )
+            self._report(pod, "Succeeded", "False", ended())
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
         try:
             self._api.request("DELETE", self._path(pod), {"kind": "DeleteOptions", "apiVersion": "v1", **options})
@@ -110,22 +132,14 @@ class Pods:
             {"type": kind, "status": "True" if kind == "Initialized" else ready, "lastTransitionTime": stamp}
             for kind in kinds
         ]
-        containers = [
-            {
-                "name": item["name"],
-                "image": item["image"],
-                # KubeVirt wants a digest in it.
-                "imageID": "%s@sha256:%s"
-                % (item["image"].partition("@")[0], hashlib.sha256(item["image"].encode()).hexdigest()),
-                "containerID": "lab-standin://" + pod["metadata"]["uid"],
-                "ready": ready == "True",
-                "started": ready == "True",
-                "restartCount": 0,
-                "state": state,
-            }
-            for item in pod["spec"]["containers"]
-        ]
+        begun = [item for item in pod["spec"].get("initContainers") or [] if item.get("restartPolicy") != "Always"]
+        sidecars = [item for item in pod["spec"].get("initContainers") or [] if item.get("restartPolicy") == "Always"]
+        containers = [container_status(pod, item, state) for item in pod["spec"]["containers"]]
+        before = [container_status(pod, item, ended()) for item in begun]
+        before += [container_status(pod, item, state) for item in sidecars]
         status = {"phase": phase, "conditions": conditions, "containerStatuses": containers, "startTime": stamp}
+        if before:
+            status["initContainerStatuses"] = before
         if address(pod):
             status.update(podIP=address(pod), podIPs=[{"ip": address(pod)}])
         body = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
