@@ -64,6 +64,8 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     own = [words[0]]
     places = COMMAND_VERBS[words[0]]
     while rest:
+        if rest[0] in ("-h", "--help"):
+            return [*own, rest[0]], []
         if rest[0] == "--name":
             own, rest = own + rest[:2], rest[2:]
         elif places and not rest[0].startswith("-"):
