@@ -29,12 +29,13 @@ ORDER = (CLEAN, TEMPLATE, INSTANCE, POD, REROUTE)
 
 
 def plan(desired: Sequence[Eip], state: str, observed: Observed) -> Plan:
-    """The steps to `state` (present, absent). A late step's time comes when Kube-OVN has done its part: see `is_late`."""
+    """The steps to `state` (present, absent). A late step waits until Kube-OVN has done its part: see `is_late`."""
     site = Site(observed)
     one = attach if state == "present" else detach
     each = [(eip, list(one(eip, site))) for eip in desired]
     steps = [step for _eip, steps in each for step in steps]
     steps.sort(key=lambda step: (is_late(step), ORDER.index(step.action)))
+    steps = _with_orphans(steps, site)
     touched = [eip for eip, steps in each if steps]
     before = {str(eip.holder): shown(eip.holder, site) for eip in touched}
     after = {str(eip.holder): shown(eip.holder, site) for eip in touched}
@@ -46,6 +47,20 @@ def plan(desired: Sequence[Eip], state: str, observed: Observed) -> Plan:
 def is_late(step: Step) -> bool:
     """Whether the step must wait until Kube-OVN's controller has done what the steps before it ask for."""
     return bool(step.data.get("late"))
+
+
+def _with_orphans(steps: Sequence[Step], site: Site) -> list[Step]:
+    """The steps, with the policies of overlay addresses of nobody added to the step that takes their last rule."""
+    result = list(steps)
+    going = {rule: index for index, step in enumerate(steps) for rule in step.data.get("rules", ())}
+    for address in dict.fromkeys(rule.logical_ip for rule in going if not site.holders_at(rule.logical_ip)):
+        rules = site.rules_by_logical[address]
+        if all(rule in going for rule in rules):
+            last = max(going[rule] for rule in rules)
+            data = result[last].data
+            policies = (*data["policies"], *site.policies_for([address]))
+            result[last] = _clean(data["holder"], data["rules"], policies, data["reason"], data["late"])
+    return result
 
 
 def wants_kept(desired: Iterable[Eip], observed: Observed) -> bool:
@@ -63,12 +78,10 @@ def wants_kept(desired: Iterable[Eip], observed: Observed) -> bool:
 def attach(eip: Eip, site: Site) -> Iterable[Step]:
     """Steps that give a holder its EIP, and leave it no other."""
     holder, address = eip.holder, eip.address or ""
-    own = site.logical_addresses(holder)
     pods = [pod for pod in site.pods_of(holder) if not pod.deleting]
     in_the_way = _in_the_way(holder, address, site)
     if in_the_way:
-        dead = [rule.logical_ip for rule in in_the_way if rule.logical_ip not in own]
-        yield _clean(holder, in_the_way, site.policies_for(dead), "it keeps Kube-OVN from making the right one")
+        yield _clean(holder, in_the_way, [], "it keeps Kube-OVN from making the right one")
     yield from _annotate_vm(holder, site, lambda old: old != address, address)
     taken = _of_another(holder, address, site)
     settled = True
@@ -78,7 +91,7 @@ def attach(eip: Eip, site: Site) -> Iterable[Step]:
         if pod.eip != address:
             yield _annotate_pod(holder, pod, address)
         elif pod.routed and not right and not taken:
-            yield _reroute(holder, pod, address)
+            yield _reroute(pod, address)
     stale = [rule for rule in site.own_rules(holder) if rule.external_ip != address]
     if stale:
         yield _clean(holder, stale, [], f"Kube-OVN leaves it behind when the EIP becomes {address}", late=not settled)
@@ -117,8 +130,7 @@ def _unneeded_policies(eip: Eip, rules: Sequence[NatRule], site: Site) -> list[R
     if kept_eip or any(pod.snat or pod.north_gateway for pod in pods):
         return []
     own = site.logical_addresses(eip.holder)
-    candidates = dict.fromkeys((*own, *(rule.logical_ip for rule in rules)))
-    return site.policies_for([address for address in candidates if _is_free(address, eip, rules, site)])
+    return site.policies_for([address for address in own if _is_free(address, eip, rules, site)])
 
 
 def _is_free(address: str, eip: Eip, rules: Sequence[NatRule], site: Site) -> bool:
@@ -179,7 +191,7 @@ def _annotate_pod(holder: Holder, pod: PodView, address: str | None) -> Step:
     return Step(POD, words, interrupts, _pod_data(pod) | {"eip": address})
 
 
-def _reroute(holder: Holder, pod: PodView, address: str) -> Step:
+def _reroute(pod: PodView, address: str) -> Step:
     text = (
         f"null routed on pod {pod.namespace}/{pod.name}: NAT rule or policy of {address} is not as it must be, "
         "and Kube-OVN looks again only then"
@@ -192,12 +204,12 @@ def _pod_data(pod: PodView) -> dict[str, Any]:
 
 
 def _clean(
-    holder: Holder, rules: Sequence[NatRule], policies: Sequence[RoutePolicy], reason: str, late: bool = False
+    holder: Holder | str, rules: Sequence[NatRule], policies: Sequence[RoutePolicy], reason: str, late: bool = False
 ) -> Step:
     """One step for a holder's leftovers: they go in one transaction, so that no kill parts a rule from its policy."""
     what = [f"NAT rule {rule.external_ip} -> {rule.logical_ip}" for rule in rules]
     what += [f"policy {policy.priority} {policy.match}" for policy in policies]
-    data: dict[str, Any] = {"holder": str(holder), "rules": tuple(rules), "policies": tuple(policies), "late": late}
+    data = {"holder": str(holder), "rules": tuple(rules), "policies": tuple(policies), "reason": reason, "late": late}
     return Step(CLEAN, f"delete {', '.join(what)} of {holder}: {reason}", None, data)
 
 

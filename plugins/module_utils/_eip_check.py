@@ -9,7 +9,8 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import is_unrouting
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
@@ -33,6 +34,24 @@ def _is_ipv4(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def requests(items: Sequence[Mapping[str, Any]], state: str) -> tuple[list[Eip], list[Problem]]:
+    """Option `eips` as records, without the items that cannot be read; and what is wrong with these."""
+    desired, found = [], []
+    for index, item in enumerate(items):
+        path = f"eips[{index}]"
+        vm, pod, namespace, address = (item.get(key) for key in ("vm", "pod", "namespace", "address"))
+        if bool(vm) == bool(pod):
+            text = "both vm and pod are given" if vm else "neither vm nor pod is given"
+            found.append(Problem(path, text, "name the one holder: vm: NAME or pod: NAME"))
+            continue
+        if not address and state == "present":
+            found.append(Problem(f"{path}.address", "missing", "like 10.4.19.101"))
+            continue
+        holder = Holder("VirtualMachine" if vm else "Pod", namespace or "default", vm or pod)
+        desired.append(Eip(holder, address or None, path))
+    return desired, found
 
 
 def syntax_problems(desired: Sequence[Eip]) -> list[Problem]:

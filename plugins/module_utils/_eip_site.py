@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    DEFAULT_VPC,
     Holder,
     NatRule,
     Ovn,
@@ -176,7 +177,12 @@ class Site:
 
 
 def addresses_of(pod: PodView) -> tuple[str, ...]:
-    """A pod's overlay addresses: two when it is dual-stack."""
+    """A pod's overlay addresses in the default VPC: two when it is dual-stack.
+
+    A pod of another VPC may have the same address and has nothing to do with the default VPC's rules.
+    """
+    if pod.vpc not in (None, DEFAULT_VPC):
+        return ()
     return tuple(part.strip() for part in (pod.ip or "").split(",") if part.strip())
 
 

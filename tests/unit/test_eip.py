@@ -273,11 +273,12 @@ def worlds(draw: st.DrawFn) -> tuple[World, list[Holder]]:
         world.add_rule(draw(st.sampled_from(ADDRESSES)), draw(st.sampled_from(OVERLAY)))
     for logical in draw(st.sets(st.sampled_from(OVERLAY), max_size=5)):
         world.add_policy(logical, draw(st.sampled_from(["10.4.19.1", "10.4.19.9"])))
-    if draw(st.booleans()):
-        world.ovn_eips[draw(st.sampled_from(ADDRESSES))] = "someones"
     for key, pod in list(world.pods.items()):
         if draw(st.integers(0, 3)) == 0:  # a hand-made change that the controller has not been told of
             world.pods[key] = type(pod)(**{**vars(pod), "eip": draw(maybe_address)})
+    claims = {pod.eip for pod in world.pods.values()} | {vm.template_eip for vm in world.vms.values()}
+    if free := [address for address in ADDRESSES if address not in claims]:
+        world.ovn_eips |= dict.fromkeys(draw(st.sets(st.sampled_from(free), max_size=1)), "someones")
     return world, holders
 
 
