@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from . import processes
@@ -40,6 +41,11 @@ def bind(lab: Lab, source: Path, point: Path) -> None:
 
 
 def down(lab: Lab) -> None:
-    """Take every mount of the lab away."""
+    """Take every mount of the lab away; the last threads of killed processes may hold one a moment longer."""
     for point in mounted(lab):
-        processes.run(["umount", point])
+        processes.wait_until(partial(_unmounted, lab, point), 15, f"{point} unmounted")
+
+
+def _unmounted(lab: Lab, point: Path) -> bool:
+    processes.run(["umount", point], check=False)
+    return point not in mounted(lab)
