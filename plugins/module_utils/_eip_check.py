@@ -41,7 +41,7 @@ def requests(items: Sequence[Mapping[str, Any]], state: str) -> tuple[list[Eip],
     desired, found = [], []
     for index, item in enumerate(items):
         path = f"eips[{index}]"
-        vm, pod, namespace, address = (item.get(key) for key in ("vm", "pod", "namespace", "address"))
+        vm, pod, address = item.get("vm"), item.get("pod"), item.get("address")
         if bool(vm) == bool(pod):
             text = "both vm and pod are given" if vm else "neither vm nor pod is given"
             found.append(Problem(path, text, "name the one holder: vm: NAME or pod: NAME"))
@@ -49,7 +49,7 @@ def requests(items: Sequence[Mapping[str, Any]], state: str) -> tuple[list[Eip],
         if not address and state == "present":
             found.append(Problem(f"{path}.address", "missing", "like 10.4.19.101"))
             continue
-        holder = Holder("VirtualMachine" if vm else "Pod", namespace or "default", vm or pod)
+        holder = Holder("VirtualMachine" if vm else "Pod", str(item.get("namespace") or "default"), str(vm or pod))
         desired.append(Eip(holder, address or None, path))
     return desired, found
 
