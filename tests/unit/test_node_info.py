@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node may give away and what it lives on: links recorded from a real machine, Open vSwitch read for real.
+
+The recorded machine: management is VLAN bond0.100 on bond0 (vec0, vec1), bond0.200 beside it; enp8s0 is a bond of vec2
+and vec3; vec4 is in Linux bridge br0; vec5, vec6 and vec9 carry default routes of tables 77 to 80; vec7 is in a VRF;
+mac0 is a macvlan on vec8; d0 is a dummy; pod1_h and pod1_c are a veth pair.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_probe
+from ansible_collections.kubeovn.core.plugins.module_utils._node import Link, Ovs
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import connect
+from ansible_collections.kubeovn.core.plugins.modules import ovn_gateway_node_info
+from support.ovsdb import wait_for
+
+SUPPORT = Path(__file__).parents[1] / "support"
+RECORDED = json.loads((SUPPORT / "recorded_node.json").read_text())
+LINKS = _node.parse_links(RECORDED["links"])
+DEFAULT_ROUTES = [*_node.default_routes(RECORDED["routes4"]), *_node.default_routes(RECORDED["routes6"])]
+
+PATCH = "patch-localnet.external-to-br-int"
+GATEWAY = Ovs(
+    bridges={
+        "br-external": ("br-external", "enp8s0", PATCH),
+        "br-int": ("br-int", "ovn0", "patch-br-int-to-localnet.external"),
+        "br-phy": ("br-phy", "vec8"),
+    },
+    peers={PATCH: "patch-br-int-to-localnet.external"},
+    external_ids={"ovn-bridge-mappings": "other:br-x, external:br-external", "ovn-encap-ip": "10.4.17.11"},
+)
+
+
+def refusal(name: str, ovs: Ovs | None = None, bond: str | None = None, container: bool = False) -> list[str]:
+    ovs = ovs or Ovs()
+    protected = _node.protect(LINKS, ovs, DEFAULT_ROUTES)
+    found: list[str] = _node.obstacles(name, LINKS, ovs, protected, "br-external", container, bond=bond)
+    return found
+
+
+# --- what is protected ---
+
+
+def test_a_default_route_protects_its_whole_stack() -> None:
+    protected = _node.protect(LINKS, Ovs(), DEFAULT_ROUTES)
+    assert protected["bond0.100"] == ["carries the default route"]
+    for name in ("bond0", "bond0.200", "vec0", "vec1"):
+        assert protected[name] == ["shares its path with bond0.100, which carries the default route"]
+
+
+def test_default_routes_of_other_tables_families_and_next_hops_protect() -> None:
+    protected = _node.protect(LINKS, Ovs(), DEFAULT_ROUTES)
+    assert protected["vec5"] == [f"carries the default route of table {table}" for table in (77, 80)]
+    assert protected["vec6"] == ["carries the default route of table 78"]
+    assert protected["vec9"] == ["carries the default route of table 80"]
+
+
+def test_nothing_else_is_protected() -> None:
+    expected = {"bond0", "bond0.100", "bond0.200", "vec0", "vec1", "vec5", "vec6", "vec9"}
+    assert set(_node.protect(LINKS, Ovs(), DEFAULT_ROUTES)) == expected
+
+
+def test_ports_of_one_open_vswitch_bridge_share_its_path() -> None:
+    links = {**LINKS, "br-phy": Link("br-phy", "tun", "", 1500, True, True, ("10.4.17.12/24",))}
+    assert _node.protect(links, GATEWAY, [("br-phy", "holds the tunnels")])["vec8"] == [
+        "shares its path with br-phy, which holds the tunnels"
+    ]
+
+
+def test_the_integration_bridge_and_the_kernel_datapath_join_nothing() -> None:
+    extra = {
+        name: Link(name, "", "", 1500, True, True, master=_node.OVS_DATAPATH) for name in ("ovn0", "pod_h", "eth9")
+    }
+    links = {**extra, "ovs-system": Link("ovs-system", "openvswitch", "", 1500, False, False)}
+    ovs = Ovs(bridges={"br-int": ("br-int", "ovn0", "pod_h"), "br-external": ("br-external", "eth9")})
+    assert set(_node.protect(links, ovs, [("ovn0", "x")])) == {"ovn0"}
+
+
+def test_the_loopback_is_never_an_anchor() -> None:
+    assert _node.protect(LINKS, Ovs(), [("lo", "carries the way to the API server 127.0.0.1")]) == {}
+
+
+def test_who_holds_an_address() -> None:
+    assert _node.holder(LINKS, "10.4.18.11") == "bond0.100"
+    assert _node.holder(LINKS, "fd00:6:0::11") == "vec6"
+    assert _node.holder(LINKS, "10.4.18.12") is None
+
+
+# --- what may be handed over ---
+
+
+@pytest.mark.parametrize("name", ["enp8s0", "vec8"])
+def test_a_free_nic_and_a_free_bond_may_be_handed_over(name: str) -> None:
+    assert refusal(name) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("vec5", "default route of table 77"),
+        ("bond0", "shares its path with bond0.100"),
+        ("vec1", "is enslaved to bond bond0"),
+        ("vec2", "is enslaved to bond enp8s0"),
+        ("vec4", "is enslaved to bridge br0"),
+        ("vec7", "is enslaved to vrf vrf1"),
+        ("bond0.200", "is a VLAN link: hand over bond0 and leave the tag to Kube-OVN"),
+        ("br0", "is a Linux bridge"),
+        ("mac0", "is a macvlan link, not a NIC or a bond"),
+        ("d0", "is a dummy"),
+        ("lo", "is the loopback"),
+        ("pod1_h", "is a veth of this machine, not a NIC"),
+        ("enp9s0", "does not exist on this node, whose NICs are bond0, enp8s0, vec0"),
+    ],
+)
+def test_links_that_are_refused(name: str, words: str) -> None:
+    assert any(words in problem for problem in refusal(name)), refusal(name)
+
+
+def test_a_port_of_another_bridge_is_refused_one_of_br_external_is_in_service() -> None:
+    assert refusal("vec8", GATEWAY) == ["is a port of Open vSwitch bridge br-phy"]
+    assert refusal("enp8s0", GATEWAY) == []
+
+
+def test_a_port_of_an_unknown_bridge_is_refused() -> None:
+    links = {"eth1": Link("eth1", "", "", 1500, True, True, master=_node.OVS_DATAPATH)}
+    problems = _node.obstacles("eth1", links, Ovs(problem="no socket"), {}, "br-external", False)
+    assert problems == ["is a port of an Open vSwitch bridge, and which one cannot be read: no socket"]
+
+
+def test_a_veth_is_a_nic_only_of_a_container_and_only_with_its_other_end_outside() -> None:
+    links = {"eth1": Link("eth1", "veth", "", 1500, True, True)}
+    assert _node.obstacles("eth1", links, Ovs(), {}, "br-external", True) == []
+    assert _node.obstacles("eth1", links, Ovs(), {}, "br-external", False) != []
+    assert refusal("pod1_h", container=True) != []
+
+
+def test_members_of_a_bond() -> None:
+    assert refusal("vec8", bond="enp8s0") == []
+    assert refusal("vec2", bond="enp8s0") == []
+    assert refusal("vec1", bond="enp8s0")[-1] == "is enslaved to bond bond0"
+    assert refusal("bond0", bond="enp8s0") != []
+    in_service = Ovs(bridges={"br-external": ("br-external", "vec8")})
+    assert refusal("vec8", in_service, bond="enp8s0") == ["is a port of Open vSwitch bridge br-external"]
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "words"),
+    [
+        ("vec8", ["vec8"], "among its own members"),
+        ("vec8", ["vec2"], "exists already and is not a bond"),
+        ("bond/1", ["vec8"], "is no name for a link"),
+        ("a-name-that-is-too-long", ["vec8"], "at most 15 characters"),
+        ("bond1", ["vec8", "vec8"], "a member twice"),
+    ],
+)
+def test_bonds_that_cannot_be(name: str, members: list[str], words: str) -> None:
+    assert any(words in problem for problem in _node.bond_obstacles(name, members, LINKS))
+
+
+def test_the_module_names_the_option_of_each_refusal() -> None:
+    params = {"nic": "bond9", "members": ["vec8", "vec1"], "bridge": "br-external"}
+    protected = _node.protect(LINKS, Ovs(), DEFAULT_ROUTES)
+    found = ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected)
+    assert found == [
+        "members[1]: vec1 shares its path with bond0.100, which carries the default route, is enslaved to bond bond0"
+    ]
+
+
+# --- what it still lacks ---
+
+
+def test_a_nic_as_it_should_be() -> None:
+    assert _node.unprepared("vec8", LINKS, None, [], None) == ["has the address fe80::ff:fe00:8/64"]
+    links = {"eth1": Link("eth1", "", "", 1500, True, True)}
+    assert _node.unprepared("eth1", links, 1500, [], "active-backup") == []
+
+
+def test_a_nic_that_is_not() -> None:
+    links = {"eth1": Link("eth1", "", "", 1400, False, False, ("10.0.0.1/24", "fe80::1/64"))}
+    assert _node.unprepared("eth1", links, 1500, [], None) == [
+        "is down",
+        "has MTU 1400, not 1500",
+        "has the address 10.0.0.1/24",
+        "has the address fe80::1/64",
+    ]
+    assert _node.unprepared("eth2", links, 1500, [], None) == ["does not exist"]
+
+
+def test_a_bond_with_other_members_or_another_mode() -> None:
+    assert LINKS["enp8s0"].bond_mode == "active-backup"
+    assert LINKS["enp8s0"].active_member == "vec2"
+    assert LINKS["vec3"].permanent_mac == "02:00:00:00:00:03"
+    good = _node.unprepared("enp8s0", LINKS, 1500, ["vec3", "vec2"], "active-backup")
+    assert [text for text in good if "address" not in text] == []
+    bad = _node.unprepared("enp8s0", LINKS, 1500, ["vec2", "vec8"], "802.3ad")
+    assert "has the members vec2, vec3, not vec2, vec8" in bad
+    assert "is in bond mode active-backup, not 802.3ad" in bad
+
+
+# --- the gateway on the node ---
+
+
+def test_a_gateway_lacks_nothing_and_leaves_all_of_it() -> None:
+    assert _node.missing(LINKS, GATEWAY, "enp8s0", "br-external", "external") == []
+    assert _node.leftovers(GATEWAY, "enp8s0", "br-external", "external") == [
+        "br-external still holds enp8s0",
+        f"br-external still holds {PATCH}",
+        "ovn-bridge-mappings still has external:br-external",
+    ]
+
+
+def test_what_is_no_gateway_lacks_all_of_it_and_leaves_nothing() -> None:
+    bare = Ovs(bridges={"br-int": ("br-int",)})
+    assert _node.missing(LINKS, bare, "d0", "br-external", "external") == [
+        "bridge br-external does not exist",
+        "ovn-bridge-mappings has nothing, not external:br-external",
+        "d0 is down",
+    ]
+    assert _node.leftovers(bare, "d0", "br-external", "external") == []
+
+
+def test_half_a_gateway() -> None:
+    half = Ovs(
+        bridges={"br-external": ("br-external", "enp8s0", PATCH), "br-int": ("br-int",)},
+        errors={"enp8s0": "could not open network device enp8s0 (No such device)"},
+        external_ids={"ovn-bridge-mappings": "external:br-phy"},
+    )
+    assert _node.missing(LINKS, half, "enp8s0", "br-external", "external") == [
+        "enp8s0 in br-external does not work: could not open network device enp8s0 (No such device)",
+        f"patch port {PATCH} has no other end in br-int",
+        "ovn-bridge-mappings has external:br-phy, not external:br-external",
+    ]
+
+
+# --- reading for real ---
+
+
+@pytest.fixture
+def vswitch(tmp_path: Path) -> Generator[Path]:
+    """The socket of an ovsdb-server with Open vSwitch's own schema, empty."""
+    schema = SUPPORT / "schemas" / "vswitch.ovsschema"
+    subprocess.run(["ovsdb-tool", "create", tmp_path / "conf.db", schema], check=True)
+    sock = tmp_path / "db.sock"
+    remote = [f"--remote=punix:{sock}", f"--unixctl={tmp_path}/ctl", "--verbose=off", "--no-chdir"]
+    with subprocess.Popen(["ovsdb-server", *remote, str(tmp_path / "conf.db")]) as server:
+        wait_for("ovsdb-server listens", sock.exists)
+        yield sock
+        server.kill()
+
+
+def fill(sock: Path, bridges: dict[str, dict[str, dict[str, Any]]], external_ids: dict[str, str]) -> None:
+    """Insert bridges with their interfaces as ovs-vsctl does."""
+    operations: list[dict[str, Any]] = []
+    made: list[list[str]] = []
+    for number, (bridge, interfaces) in enumerate(bridges.items()):
+        refs = []
+        for index, (name, columns) in enumerate(interfaces.items()):
+            key = f"{number}x{index}"
+            refs.append(["named-uuid", f"p{key}"])
+            row = {"name": name, **columns}
+            operations.append({"op": "insert", "table": "Interface", "row": row, "uuid-name": f"i{key}"})
+            row = {"name": name, "interfaces": ["named-uuid", f"i{key}"]}
+            operations.append({"op": "insert", "table": "Port", "row": row, "uuid-name": f"p{key}"})
+        row = {"name": bridge, "ports": ["set", refs]}
+        operations.append({"op": "insert", "table": "Bridge", "row": row, "uuid-name": f"b{number}"})
+        made.append(["named-uuid", f"b{number}"])
+    system = {"bridges": ["set", made], "external_ids": ["map", [list(pair) for pair in external_ids.items()]]}
+    operations.append({"op": "insert", "table": "Open_vSwitch", "row": system})
+    client = connect(f"unix:{sock}", "Open_vSwitch", 10)
+    client.transact(operations)
+    client.close()
+
+
+def test_open_vswitch_is_read_from_its_socket(vswitch: Path) -> None:
+    patch = {"type": "patch", "options": ["map", [["peer", "other"]]]}
+    broken = {"error": "could not open network device enp8s0 (No such device)"}
+    ids = {"system-id": "abc", "ovn-bridge-mappings": "external:br-external", "ovn-encap-ip": "10.4.17.11,fd00::1"}
+    fill(vswitch, {"br-external": {"br-external": {}, "enp8s0": broken, PATCH: patch}, "br-int": {"br-int": {}}}, ids)
+    ovs = _node_probe.open_vswitch(str(vswitch))
+    assert ovs == Ovs(
+        bridges={"br-external": ("br-external", "enp8s0", PATCH), "br-int": ("br-int",)},
+        errors={"enp8s0": broken["error"]},
+        peers={PATCH: "other"},
+        external_ids=ids,
+    )
+    assert ovs.mappings == {"external": "br-external"}
+    assert ovs.encap_ips == ["10.4.17.11", "fd00::1"]
+    assert ovs.bridge_of("enp8s0") == "br-external"
+    assert ovs.bridge_of("br-int") is None
+
+
+def test_an_answer_of_many_pieces_is_put_together(vswitch: Path) -> None:
+    interfaces = {f"veth{number}": {"error": "\u00fc" * 150} for number in range(250)}
+    fill(vswitch, {"br-int": interfaces}, {})
+    assert _node_probe.open_vswitch(str(vswitch)).errors == dict.fromkeys(interfaces, "\u00fc" * 150)
+
+
+def test_an_empty_open_vswitch(vswitch: Path) -> None:
+    assert _node_probe.open_vswitch(str(vswitch)) == Ovs()
+
+
+def test_no_open_vswitch_is_a_problem_not_an_empty_one(tmp_path: Path) -> None:
+    sock = tmp_path / "db.sock"
+    assert "there is no socket" in str(_node_probe.open_vswitch(str(sock)).problem)
+    sock.touch()
+    assert str(sock) in str(_node_probe.open_vswitch(str(sock)).problem)
+
+
+@pytest.mark.parametrize(
+    ("server", "addresses"),
+    [
+        ("https://10.4.18.1:6443", ["10.4.18.1"]),
+        ("10.4.18.1", ["10.4.18.1"]),
+        ("10.4.18.1:6443", ["10.4.18.1"]),
+        ("https://[fd00::1]:6443/path", ["fd00::1"]),
+        ("fd00::1", ["fd00::1"]),
+        ("https://no.such.name.invalid:6443", []),
+        ("", []),
+    ],
+)
+def test_addresses_of_an_api_server(server: str, addresses: list[str]) -> None:
+    assert _node_probe.resolve(server) == addresses
+
+
+def test_the_connection_comes_from_the_environment_or_a_parents() -> None:
+    value = "10.4.18.1 51000 10.4.18.11 22"
+    assert _node_probe.connection({"SSH_CONNECTION": value}, 1) == ("10.4.18.1", "10.4.18.11")
+    code = "import os, sys; sys.path[:0] = %r; %s print(p.connection({}, os.getpid()))"
+    imports = "from ansible_collections.kubeovn.core.plugins.module_utils import _node_probe as p;"
+    child = [sys.executable, "-c", code % (sys.path, imports)]
+    shell = ["env", f"SSH_CONNECTION={value}", "sh", "-c", 'env -u SSH_CONNECTION "$@"; exit $?', "sh", *child]
+    found = subprocess.run(shell, check=True, capture_output=True, text=True).stdout.strip()
+    assert found == str(("10.4.18.1", "10.4.18.11"))
+    assert _node_probe.connection({}, 1) is None
+    assert _node_probe.connection({"SSH_CONNECTION": "strange"}, 1) is None
+
+
+def test_a_node_whose_ip_command_fails_says_so() -> None:
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        return (255, "", "Option -json is unknown\n") if "route" in argv else (0, "not json", "")
+
+    with pytest.raises(_node_probe.ProbeError, match="Option -json is unknown"):
+        _node_probe.default_routes(run)
+    with pytest.raises(_node_probe.ProbeError, match=r"4\.18 or newer"):
+        _node_probe.links(run)
