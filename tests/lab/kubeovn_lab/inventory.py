@@ -29,24 +29,35 @@ def write(lab: Lab) -> None:
 def hosts(lab: Lab) -> dict[str, Any]:
     """The inventory: groups as the example's, connection details of this lab."""
     ports = door.ports(lab)
+    checks = shlex.join(f"-o{key}={value}" for key, value in _checks(lab).items())
     common = {
         "ansible_host": "127.0.0.1",
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(lab.ssh_key),
-        "ansible_ssh_common_args": shlex.join(f"-o{key}={value}" for key, value in _checks(lab).items()),
+        "ansible_ssh_common_args": checks,
         "ansible_python_interpreter": "/usr/bin/python3",
     }
+    proof = {"kubeovn_proof_ssh_key": str(lab.ssh_key), "kubeovn_proof_ssh_args": checks}
+    site_wide = {**proof, **_power_commands(lab)}
     gateways = {node.name: {"ansible_port": ports[node.name], **_nics(lab, node)} for node in lab.gateways}
     workers = {node.name: {"ansible_port": ports[node.name]} for node in lab.nodes if not node.gateway}
     outside = {"outside-host": {"ansible_port": ports["outside-host"]}}
     children: dict[str, Any] = {"gateway_nodes": {"hosts": gateways}, "worker_nodes": {"hosts": workers}}
     children["outside"] = {"hosts": outside}
-    return {"all": {"vars": common, "children": children}}
+    return {"all": {"vars": common | site_wide, "children": children}}
 
 
 def _nics(lab: Lab, node: Node) -> dict[str, list[str]]:
-    """The external NICs this machine has; on a user-mode Linux machine they are for a bond."""
-    return {"lab_external_nics": list(node.external_nics(lab.boot(node)))}
+    """A user-mode Linux machine has two external NICs, to be bonded; the others' enp8s0 is used as it is."""
+    nics = node.external_nics(lab.boot(node))
+    return {} if site.EXTERNAL_NIC in nics else {"gateway_nic_members": list(nics)}
+
+
+def _power_commands(lab: Lab) -> dict[str, str]:
+    """What a user would have a BMC for."""
+    command = f"{shlex.quote(str(Path(__file__).parents[1] / 'lab'))} power --name {lab.name}"
+    key = "failover_test_power_{}_command"
+    return {key.format(state): f"{command} {state} {{{{ failover_test_node }}}}" for state in ("off", "on")}
 
 
 def _checks(lab: Lab) -> dict[str, object]:
