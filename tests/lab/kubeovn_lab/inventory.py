@@ -42,9 +42,10 @@ def hosts(lab: Lab) -> dict[str, Any]:
     gateways = {node.name: {"ansible_port": ports[node.name], **_nics(lab, node)} for node in lab.gateways}
     workers = {node.name: {"ansible_port": ports[node.name]} for node in lab.nodes if not node.gateway}
     outside = {"outside-host": {"ansible_port": ports["outside-host"]}}
-    children: dict[str, Any] = {"gateway_nodes": {"hosts": gateways}, "worker_nodes": {"hosts": workers}}
-    children["outside"] = {"hosts": outside}
-    return {"all": {"vars": common | site_wide, "children": children}}
+    groups = {"gateway_nodes": gateways, "worker_nodes": workers, "outside": outside}
+    # Connection details belong to the groups: in `all` they would be localhost's too.
+    children = {name: {"hosts": members, "vars": common} for name, members in groups.items()}
+    return {"all": {"vars": site_wide, "children": children}}
 
 
 def _nics(lab: Lab, node: Node) -> dict[str, list[str]]:
