@@ -86,6 +86,8 @@ class Guest:
         log("guest %s of pod %s is gone" % (self.record["hostname"], self.key))
 
     def _plugin(self, what: str) -> None:
+        if not os.path.exists(NETWORK["server_socket"]):
+            raise RuntimeError("waiting for the node daemon's socket")
         netns = "/run/netns/" + self.netns
         arguments = {
             "IgnoreUnknown": "1",

@@ -10,7 +10,7 @@ from typing import Callable, Dict, Iterable, Optional
 
 from .api import Api, ApiError, Object, log
 
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.5
 
 
 def key_of(item: Object) -> str:
