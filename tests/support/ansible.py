@@ -23,7 +23,9 @@ def module(
     arguments: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The result of one module on the control node: an ad-hoc task; `failed` is true in it when it failed."""
-    argv = [str(BIN / "ansible"), "localhost", "-m", name, "-a", json.dumps(options or {}), *arguments]
+    argv = [str(BIN / "ansible"), "localhost", "-m", name, *arguments]
+    if options:
+        argv += ["-a", json.dumps(options)]
     if check:
         argv += ["--check", "--diff"]
     done = subprocess.run(
