@@ -143,7 +143,7 @@ def _ping(name: str, address: str, ttl: int | None, seen: Seen) -> Check:
         return Check(name, UNVERIFIED, "no outside host to ping from (group `outside`)")
     ping = parse_ping(str(result.get("stdout") or ""))
     if ping.sent is None:
-        return Check(name, UNVERIFIED, str(result.get("stderr") or result.get("msg") or "ping said nothing").strip())
+        return Check(name, UNVERIFIED, _why(result, "ping said nothing"))
     if not ping.received:
         hint = "; an EIP's replies go to the physical gateway, which must forward them back onto its own subnet"
         return Check(name, FAILED, f"no answer to {ping.sent} packets" + (hint if name.startswith("EIP") else ""))
@@ -151,6 +151,11 @@ def _ping(name: str, address: str, ttl: int | None, seen: Seen) -> Check:
     if ttl is not None and ping.ttls != (ttl,):
         return Check(name, FAILED, f"{evidence}, should be {ttl}")
     return Check(name, OK, evidence)
+
+
+def _why(result: Mapping[str, Any], otherwise: str) -> str:
+    """The reason that a command itself gave, else Ansible's."""
+    return str(result.get("stderr") or (result.get("msg") if result.get("unreachable") else "") or otherwise).strip()
 
 
 def _holder(eip: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -187,8 +192,8 @@ def _ssh(address: str, hostname: str | None, seen: Seen) -> Check:
     if result is None:
         return Check(name, UNVERIFIED, "no ssh key given (kubeovn_proof_ssh_key)")
     printed = str(result.get("stdout") or "").strip()
-    if result.get("unreachable") or result.get("rc") != 0 or not printed:
-        return Check(name, FAILED, str(result.get("msg") or result.get("stderr") or "no answer").strip())
+    if result.get("rc") != 0 or not printed:
+        return Check(name, FAILED, _why(result, "no answer"))
     if hostname is not None and printed != hostname:
         return Check(name, FAILED, f"{printed}, should be {hostname}")
     return Check(name, OK, printed)
@@ -201,8 +206,7 @@ def _guest_ping(address: str, gateway: str, seen: Seen) -> Check:
         return Check(name, UNVERIFIED, "no ssh key given (kubeovn_proof_ssh_key)")
     ping = parse_ping(str(result.get("stdout") or ""))
     if not ping.received:
-        why = str(result.get("msg") or result.get("stderr") or f"no answer to {ping.sent or 0} packets").strip()
-        return Check(name, FAILED, why)
+        return Check(name, FAILED, _why(result, f"no answer to {ping.sent} packets"))
     return Check(name, OK, f"{ping.received} of {ping.sent} answered")
 
 

@@ -120,7 +120,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "no holder": (lambda seen: seen["nat"]["nat_rules"][0].update(holder=None), "NB has one NAT rule"),
     "no policy": (lambda seen: seen["nat"]["nat_rules"][0].update(policy=None), "NB has one NAT rule"),
     "ssh refused": (
-        lambda seen: seen["hostnames"].__setitem__(0, {"item": "10.4.19.101", "unreachable": True, "msg": "refused"}),
+        lambda seen: seen["hostnames"].__setitem__(0, {"item": "10.4.19.101", "rc": 255, "stderr": "refused"}),
         "ssh over",
     ),
     "another guest": (lambda seen: seen["hostnames"][0].update(stdout="web-1"), "ssh over"),
