@@ -32,7 +32,7 @@ def drive(
     world: World, desired: Sequence[Eip], state: str = "present", each: Callable[[], None] = lambda: None
 ) -> list[str]:
     """What a run does: every round the steps whose time has come, then the controller. The actions done."""
-    done = []
+    done: list[str] = []
     for _round in range(ROUNDS):
         steps = look(world, desired, state).steps
         left = unfinished(desired, state, world.observed())

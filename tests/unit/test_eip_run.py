@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Run, body, report
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import body
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run, report
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
