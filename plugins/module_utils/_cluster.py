@@ -153,14 +153,8 @@ class Cluster:
 
     def may(self, verb: str, resource: Resource, namespace: str | None = None, name: str | None = None) -> bool:
         """Whether this identity has a right, asked of the API server: so a refusal can come before the first write."""
-        asked = {
-            "verb": verb,
-            "group": resource.group,
-            "resource": resource.plural,
-            "namespace": namespace,
-            "name": name,
-        }
-        attributes = {key: value for key, value in asked.items() if value}
+        asked = {"verb": verb, "group": resource.group, "resource": resource.plural}
+        asked |= {key: value for key, value in (("namespace", namespace), ("name", name)) if value}
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

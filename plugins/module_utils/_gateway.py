@@ -219,7 +219,7 @@ def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     yield from _unlabel([node.name for node in stray if node.chassis not in carrying])
     # Where the controller has to make something, the gateways that go stay until it has: somebody must forward.
     leaving = [node.name for node in stray if node.chassis in carrying]
-    makes = drop_port or bool(missing_parts(seen) or missing_rows(gateway, seen))
+    makes = drop_port or _controller_needed(gateway, seen)
     current, texts = seen.config_map, changed_data(gateway, seen.config_map)
     if makes:
         if seen.rows and not drop_port:
@@ -233,8 +233,14 @@ def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     if surplus:
         yield _take_out(gateway, seen, surplus)
     yield from _unlabel(leaving)
-    if texts or (unlabelled(gateway, seen) and not makes):
+    if texts:
         yield _write(texts, current)
+
+
+def _controller_needed(gateway: ExternalGateway, seen: Observed) -> bool:
+    """Whether there is something that only kube-ovn-controller makes: rows, labels and with these the bridges."""
+    disabled = seen.config_map is None or seen.config_map.get("enable-external-gw") == "false"
+    return disabled or bool(missing_parts(seen) or missing_rows(gateway, seen) or unlabelled(gateway, seen))
 
 
 def _unlabel(names: list[str]) -> Iterable[Step]:
@@ -251,7 +257,7 @@ def _repair(gateway: ExternalGateway, seen: Observed, drop_port: bool, ports: li
         text = f"remove what is left of {' and '.join(names)}, so that kube-ovn-controller makes it anew"
         data = {"router_port": drop_port, "switch_ports": [port.name for port in ports]}
         yield Step("clear", text, "all external traffic, which is broken already", data)
-    elif port and (port.mac.lower() != gateway.nic_mac or port.networks != (gateway.nic_ip,)):
+    if port and not drop_port and (port.mac.lower() != gateway.nic_mac or port.networks != (gateway.nic_ip,)):
         text = f"give router port {ROUTER_PORT} {gateway.nic_mac} {gateway.nic_ip} in place of {port.mac} "
         loss = "all external traffic, for seconds, until the neighbours' ARP caches know the new MAC"
         if port.mac.lower() == gateway.nic_mac:

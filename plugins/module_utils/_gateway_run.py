@@ -9,6 +9,7 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
@@ -38,6 +39,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, Deadline, until
 
+CONTROLLER_PATIENCE = 10.0  # seconds; the controller looks every second
 HIGH_PRIORITY = 1000  # above whatever the controller gives to a gateway chassis that it adds
 
 
@@ -184,11 +186,16 @@ class Run:
 
     def _delete_config_map(self, _step: Step) -> None:
         self._site.delete_config_map()
-        # The controller is through when it has said so in the VPC: then it is past writing labels and NB.
-        self._until(
-            self._site.observe,
-            lambda seen: not seen.enabled and all(node.gateway_label != "true" for node in seen.nodes),
-        )
+        # The controller is through when it has said so in the VPC: then it is past writing labels and NB. Where it
+        # never took notice of the ConfigMap there is nothing to wait for, so no more than a while.
+        patience = min(CONTROLLER_PATIENCE, max(self._end - self._clock.monotonic(), 0.0))
+        with suppress(Deadline):
+            until(
+                self._site.observe,
+                lambda seen: not seen.enabled and all(node.gateway_label != "true" for node in seen.nodes),
+                patience,
+                self._clock,
+            )
 
     def _delete_external(self, _step: Step) -> None:
         seen = self.seen = self._site.observe()

@@ -13,12 +13,13 @@ version_added: 0.1.0
 author:
   - kubeovn.core contributors (@kubeovn-core)
 description:
-  - Gives the default VPC of a Kube-OVN cluster a gateway to a physical network, as ConfigMap C(ovn-external-gw-config) describes it, and keeps
-    it that way.
-  - Kube-OVN's controller reads the ConfigMap once and never looks again. A changed address, a changed order or a removed node never reaches OVN, and what
-    is lost in OVN stays lost. So this module compares OVN itself with what is asked, lets the controller do what it does, and does
-    the rest in the northbound database.
-  - Success means that the gateway was seen in the northbound and the southbound database as asked, never that a write was accepted.
+  - Gives the default VPC of a Kube-OVN cluster a gateway to a physical network, as ConfigMap
+    C(ovn-external-gw-config) describes it, and keeps it that way.
+  - Kube-OVN's controller reads the ConfigMap once and never looks again. A changed address, a changed order or
+    a removed node never reaches OVN, and what is lost in OVN stays lost. So this module compares OVN itself
+    with what is asked, lets the controller do what it does, and does the rest in the northbound database.
+  - Success means that the gateway was seen in the northbound and the southbound database as asked, never that a
+    write was accepted.
   - It works through the API server and OVN's databases, on the control node. NICs and bridges on the nodes are
     made ready by role P(kubeovn.core.gateway_nic#role) and looked at by M(kubeovn.core.ovn_gateway_node_info).
 extends_documentation_fragment:
@@ -38,10 +39,11 @@ attributes:
 options:
   state:
     description:
-      - V(present) makes the gateway, or puts right what differs, in place where OVN allows it. Traffic is moved away from a node
-        before its gateway chassis and its bridge go, and to a node only when its bridge is there.
-      - V(absent) removes the ConfigMap, the nodes' labels, the router port and switch C(external), which Kube-OVN leaves behind. It is refused while
-        an EIP is in use.
+      - V(present) makes the gateway, or puts right what differs, in place where OVN allows it. Traffic is
+        moved away from a node before its gateway chassis and its bridge go, and to a node only when its
+        bridge is there.
+      - V(absent) removes the ConfigMap, the nodes' labels, the router port and switch C(external), which
+        Kube-OVN leaves behind. It is refused while an EIP is in use.
     type: str
     choices: [present, absent]
     default: present
@@ -53,14 +55,17 @@ options:
     default: centralized
   nodes:
     description:
-      - The gateway nodes, by their names in Kubernetes. Their order is their priority, the first that works is the active one.
+      - The gateway nodes, by their names in Kubernetes. Their order is their priority, the first that works
+        is the active one.
       - Needed when O(state=present).
     type: list
     elements: str
   nic:
     description:
-      - Name of the NIC or bond on each gateway node that the physical network is on. It becomes a port of bridge C(br-external).
-      - When it changes, Kube-OVN adds the new NIC and leaves the old one in the bridge; take it out on the nodes before, or the two form a loop.
+      - Name of the NIC or bond on each gateway node that the physical network is on. It becomes a port of
+        bridge C(br-external).
+      - When it changes, Kube-OVN adds the new NIC and leaves the old one in the bridge; take it out on the
+        nodes before, or the two form a loop.
       - Needed when O(state=present).
     type: str
   gateway:
@@ -77,8 +82,8 @@ options:
   nic_mac:
     description:
       - MAC address of the logical router port.
-      - When it is left out, a router port keeps the one that it has, and a new one gets a stable, locally administered MAC that is derived
-        from O(nic_ip).
+      - When it is left out, a router port keeps the one that it has, and a new one gets a stable, locally
+        administered MAC that is derived from O(nic_ip).
     type: str
   configmap_namespace:
     description:
@@ -88,7 +93,8 @@ options:
   wait:
     description:
       - Whether to wait until OVN is as asked, and fail when it is not in time.
-      - With V(false) only what needs no waiting for the controller is done. What is left is said in RV(unverified), and the next run does it.
+      - With V(false) only what needs no waiting for the controller is done. What is left is said in
+        RV(unverified), and the next run does it.
     type: bool
     default: true
   wait_timeout:
@@ -230,7 +236,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Clust
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed, config_data, plan, report
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import (
     absent_problems,
-    unfinished,
     unverified,
     wanted,
 )
@@ -304,7 +309,7 @@ def _warn(module: AnsibleModule, gateway: ExternalGateway | None, seen: Observed
             f"nic changes from {old} to {gateway.nic}: Kube-OVN leaves {old} in br-external on each gateway node. "
             "Take it out there (ovs-vsctl del-port), or two NICs on one network form a loop"
         )
-    if gateway and "distributed" == (seen.config_map or {}).get("type"):
+    if gateway and (seen.config_map or {}).get("type") == "distributed":
         module.warn("the gateway was distributed: EIPs made under it keep their own MAC until they are attached again")
 
 

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A model of a site for tests of the gateway's plan: what kube-ovn-controller, node daemons and OVN do with time.
+
+It follows Kube-OVN's source (pkg/controller/external_gw.go, pkg/daemon/gateway_linux.go) and what was observed; it is
+the clock too, so that waiting lets these parts act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway import NODES_KEY, Observed, listed_nodes
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_site import Leadership
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    LOCALNET_PORT,
+    ROUTER_PORT,
+    SWITCH_ROUTER_PORT,
+    Chassis,
+    GatewayChassis,
+    GatewayNode,
+    NatRule,
+    Ovn,
+    RoutePolicy,
+    RouterPort,
+    SwitchPort,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
+
+
+@dataclass
+class Machine:
+    """A node: its label, its chassis (named after it), its bridge."""
+
+    ready: bool = True
+    label: str | None = None
+    bridge: bool = False
+
+
+@dataclass
+class World:
+    """The whole site."""
+
+    machines: dict[str, Machine]
+    config_map: dict[str, str] | None = None
+    mac: str | None = None  # None: no router port
+    networks: tuple[str, ...] = ()
+    rows: dict[str, int] = field(default_factory=dict)  # priority by chassis
+    switch: bool = False
+    ports: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+    nats: tuple[NatRule, ...] = ()
+    policies: tuple[RoutePolicy, ...] = ()
+    enabled: bool = False
+    # the controller's memory, and how it is
+    memory: dict[str, str] | None = None
+    established: bool = False
+    stopped: float | None = None  # since when it does not run
+    stale_cache: bool = False  # it reads labels as they were before it changed them
+    tears_down: bool = False  # older versions rebuild switch and router port when the list of nodes changes
+    now: float = 0.0
+    writes: int = 0
+    active: str | None = None
+    blind: list[float] = field(default_factory=list)  # moments when traffic went to a node without a bridge
+
+    # --- time
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            before, self.now = self.now, min(end, int(self.now * 10 + 1) / 10)
+            if int(self.now) > int(before) and self.stopped is None:
+                self.control()
+            if int(self.now / 3) > int(before / 3):
+                self.run_daemons()
+            self.elect()
+
+    def elect(self) -> None:
+        alive = [name for name in self.rows if self.machines[name].ready]
+        self.active = max(alive, key=lambda name: (self.rows[name], name), default=None) if self.mac else None
+        if self.active and not self.machines[self.active].bridge:
+            self.blind.append(self.now)
+
+    def run_daemons(self) -> None:
+        for machine in self.machines.values():
+            if machine.ready:
+                machine.bridge = machine.label == "true" and (machine.bridge or self.config_map is not None)
+
+    def control(self) -> None:
+        """One round of kube-ovn-controller."""
+        data = self.config_map
+        if data is None or data.get("enable-external-gw") == "false":
+            if self.established or self.enabled:
+                self.unlabel()
+                self.memory, self.established, self.enabled = None, False, False
+            return
+        if self.established and data == self.memory:
+            return
+        cached = {name for name, machine in self.machines.items() if machine.label == "true"}
+        if self.memory is not None and self.memory.get(NODES_KEY) != data.get(NODES_KEY):
+            self.unlabel()
+            if self.tears_down:
+                self.mac, self.networks, self.rows, self.switch, self.ports = None, (), {}, False, {}
+        labelled = cached if self.stale_cache else {n for n, m in self.machines.items() if m.label == "true"}
+        # The cache's order is any: the reverse of the names is as good, and bad, as another.
+        names = sorted(labelled, reverse=True)
+        names += [name for name in listed_nodes(data.get(NODES_KEY, "")) if name not in names]
+        if any(name not in self.machines for name in names):
+            return
+        if self.establish(data, names):
+            self.memory, self.established, self.enabled = dict(data), True, True
+
+    def establish(self, data: Mapping[str, str], names: Sequence[str]) -> bool:
+        """Make what is missing in NB; False when the controller fails, as it then does again and again."""
+        for name in names:
+            self.machines[name].label = "true"
+        self.switch = True
+        self.ports.setdefault(LOCALNET_PORT, ("localnet", {"network_name": "external"}))
+        if SWITCH_ROUTER_PORT not in self.ports:
+            if self.mac is not None:
+                return False  # a second router port of that name
+            self.ports[SWITCH_ROUTER_PORT] = ("router", {"router-port": ROUTER_PORT})
+            self.mac, self.networks, self.rows = data["nic-mac"], (data["nic-ip"],), {}
+        if self.mac is None:
+            return False  # no router port to add gateway chassis to
+        for index, name in enumerate(names):
+            self.rows.setdefault(name, 100 - index)
+        return True
+
+    def unlabel(self) -> None:
+        for machine in self.machines.values():
+            if machine.label == "true":
+                machine.label = "false"
+
+    # --- reading
+
+    @property
+    def ovn(self) -> World:
+        return self
+
+    def observe(self) -> Observed:
+        self.elect()
+        return Observed(
+            config_map=None if self.config_map is None else dict(self.config_map),
+            nodes=tuple(GatewayNode(name, m.ready, m.label, name) for name, m in sorted(self.machines.items())),
+            ovn=Ovn(
+                router_uuid="router",
+                router_port=self.router_port(),
+                switch_uuid="switch" if self.switch else None,
+                switch_ports=tuple(SwitchPort(n, n, kind, (), opts) for n, (kind, opts) in sorted(self.ports.items())),
+                nat_rules=self.nats,
+                policies=self.policies,
+                chassis=tuple(
+                    Chassis(name, name, name, (), {"external": "br-external"} if m.bridge else {})
+                    for name, m in sorted(self.machines.items())
+                ),
+                active_chassis=self.active,
+            ),
+            enabled=self.enabled,
+        )
+
+    def router_port(self) -> RouterPort | None:
+        if self.mac is None:
+            return None
+        rows = [GatewayChassis(name, name, name, priority) for name, priority in self.rows.items()]
+        ordered = sorted(rows, key=lambda row: (-row.priority, row.name))
+        return RouterPort("port", ROUTER_PORT, self.mac, self.networks, tuple(ordered))
+
+    def leadership(self) -> Leadership | None:
+        last = (self.now if self.stopped is None else self.stopped) // 6 * 6
+        return Leadership("controller", f"at {last:g}", self.now - last, 30.0)
+
+    # --- writing Kubernetes
+
+    def write_config_map(self, data: Mapping[str, str], /) -> None:
+        self.writes += 1
+        self.config_map = {**(self.config_map or {}), **data}
+
+    def delete_config_map(self) -> None:
+        self.writes += 1
+        self.config_map = None
+
+    def label(self, labels: Mapping[str, str | None], /) -> None:
+        self.writes += 1
+        for name, value in labels.items():
+            self.machines[name].label = value
+
+    # --- writing NB
+
+    def set_router_port(self, port: RouterPort, mac: str, networks: Sequence[str]) -> None:
+        self.guard(port == self.router_port())
+        self.mac, self.networks = mac, tuple(networks)
+
+    def set_priorities(self, priorities: Sequence[tuple[GatewayChassis, int]]) -> None:
+        self.guard(all(self.rows.get(row.chassis) == row.priority for row, _priority in priorities))
+        self.rows |= {row.chassis: priority for row, priority in priorities}
+        self.elect()
+
+    def delete_gateway_chassis(self, port: RouterPort, rows: Sequence[GatewayChassis]) -> None:
+        self.guard(port.mac == self.mac and all(self.rows.get(row.chassis) == row.priority for row in rows))
+        for row in rows:
+            del self.rows[row.chassis]
+        self.elect()
+
+    def set_nexthops(self, policies: Sequence[RoutePolicy], nexthop: str) -> None:
+        self.guard(set(policies) <= set(self.policies))
+        kept = [policy for policy in self.policies if policy not in policies]
+        new = [RoutePolicy(one.uuid, one.priority, one.match, one.action, (nexthop,)) for one in policies]
+        self.policies = tuple(kept + new)
+
+    def clear_external(
+        self,
+        router_uuid: str | None,
+        port: RouterPort | None,
+        switch_uuid: str | None,
+        switch_ports: Sequence[SwitchPort],
+        delete_switch: bool,
+        nat_rules: Sequence[NatRule] | None = None,
+    ) -> None:
+        self.guard(nat_rules is None or tuple(nat_rules) == self.nats)
+        if port is not None:
+            self.guard(router_uuid is not None and port == self.router_port())
+            self.mac, self.networks, self.rows = None, (), {}
+        for one in switch_ports:
+            del self.ports[one.name]
+        if delete_switch and switch_uuid is not None:
+            self.guard(not self.ports)
+            self.switch = False
+
+    def guard(self, unchanged: bool) -> None:
+        self.writes += 1
+        if not unchanged:
+            raise GuardFailed("changed meanwhile")
