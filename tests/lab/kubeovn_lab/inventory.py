@@ -37,8 +37,7 @@ def hosts(lab: Lab) -> dict[str, Any]:
         "ansible_ssh_common_args": checks,
         "ansible_python_interpreter": "/usr/bin/python3",
     }
-    proof = {"kubeovn_proof_ssh_key": str(lab.ssh_key), "kubeovn_proof_ssh_args": checks}
-    site_wide = {**proof, **_power_commands(lab)}
+    site_wide = {**_proof(lab, checks), **_power_commands(lab)}
     gateways = {node.name: {"ansible_port": ports[node.name], **_nics(lab, node)} for node in lab.gateways}
     workers = {node.name: {"ansible_port": ports[node.name]} for node in lab.nodes if not node.gateway}
     outside = {"outside-host": {"ansible_port": ports["outside-host"]}}
@@ -51,7 +50,17 @@ def hosts(lab: Lab) -> dict[str, Any]:
 def _nics(lab: Lab, node: Node) -> dict[str, list[str]]:
     """A user-mode Linux machine has two external NICs, to be bonded; the others' enp8s0 is used as it is."""
     nics = node.external_nics(lab.boot(node))
-    return {} if site.EXTERNAL_NIC in nics else {"gateway_nic_members": list(nics)}
+    return {} if site.EXTERNAL_NIC in nics else {"kubeovn_gateway_nic_members": list(nics)}
+
+
+def _proof(lab: Lab, checks: str) -> dict[str, object]:
+    """What can be insisted on here: who answers, and by how many hops, since guests and gateway are the lab's."""
+    return {
+        "kubeovn_proof_ssh_key": str(lab.ssh_key),
+        "kubeovn_proof_ssh_args": checks,
+        "kubeovn_proof_ttl": {"router_port": 254, "eip": 62},
+        "kubeovn_proof_hostnames_expected": {site.EIP: site.VM_NAME},
+    }
 
 
 def _power_commands(lab: Lab) -> dict[str, str]:
