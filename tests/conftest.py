@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Generator
 
 import pytest
 from support.commands import TOP, VENV, Show
 from support.lab import Lab, choose
 
 COLLECTION_TOOL = TOP / "tests" / "tools" / "collection"
+pytest_plugins = ["support.no_skips"]
 lab_key = pytest.StashKey[Lab]()
 
 
@@ -32,36 +32,6 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] = f"{VENV}/bin:{os.environ['PATH']}"
     options = tuple(config.getoption("--lab-option"))
     config.stash[lab_key] = choose(config.getoption("--lab-name"), options)
-
-
-# --- nothing is skipped ------------------------------------------------------------------------------------
-
-
-def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """A skipped test and one that is expected to fail prove nothing: both count as failures."""
-    if report.skipped or hasattr(report, "wasxfail"):
-        reason = getattr(report, "wasxfail", None) or report.longrepr
-        report.outcome = "failed"
-        report.longrepr = f"skipping and expected failures are not allowed here: {reason}"
-        if hasattr(report, "wasxfail"):
-            del report.wasxfail
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    _refuse_skip(report)
-    return report
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    report = yield
-    _refuse_skip(report)
-    return report
-
-
-# --- the lab -----------------------------------------------------------------------------------------------
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

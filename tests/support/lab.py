@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -61,7 +62,6 @@ class Lab:
             while self.starting.poll() is None:
                 self._show_new(log, show)
                 if time.monotonic() > deadline:
-                    self.starting.terminate()
                     raise CommandFailed(f"lab {self.name} was not up after {UP_DEADLINE:g} s; see {self.log}")
                 try:
                     self.starting.wait(1)
@@ -83,7 +83,7 @@ class Lab:
     def down(self, show: Show) -> None:
         """End the lab, also one that is still on its way up."""
         if self.starting is not None and self.starting.poll() is None:
-            self.starting.terminate()
+            self.starting.send_signal(signal.SIGINT)  # as Ctrl-C: it ends its builds too
             self.starting.wait(60)
         run([LAB, "down", "--name", self.name], show=show, timeout=180)
 
