@@ -27,6 +27,8 @@ def start(lab: Lab) -> None:
     files = {
         "authorized_keys": lab.ssh_key.with_suffix(".pub").read_text(),
         "ssh_host_ed25519_key": ssh.host_key(lab).read_text(),
+        "id_ed25519": lab.ssh_key.read_text(),
+        "known_hosts": ssh.known_hosts(lab).read_text(),
     }
     for name, text in files.items():
         (config / name).touch(mode=0o600)
