@@ -1,0 +1,458 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module ovn_eip on the lab: the life of an EIP, seen from outside by kubectl, ovn-nbctl, ping and the audit log.
+
+The tests build upon each other's site, not upon each other's EIPs: each begins without any.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+from support.ansible import module
+from support.commands import TOP
+from support.lab import Lab
+from support.live import Live, eventually
+
+GATEWAYS = ("jah-k3s-h100-001", "jah-k3s-h100-002", "jah-k3s-h100-003")
+WORKER = "jah-k3s-l40s-001"
+EIP = "ovn.kubernetes.io/eip"
+ROUTED = "ovn.kubernetes.io/routed"
+VM, POD, OTHER = "eip-vm", "eip-pod", "eip-other"
+ONE, TWO, THREE = "10.4.19.171", "10.4.19.172", "10.4.19.173"
+GATEWAY = {
+    "enable-external-gw": "true",
+    "type": "centralized",
+    "external-gw-nodes": ",".join(GATEWAYS),
+    "external-gw-nic": "enp8s0",
+    "external-gw-addr": "10.4.19.1/24",
+    "nic-ip": "10.4.19.254/24",
+    "nic-mac": "16:52:f3:13:6a:25",
+}
+
+
+def eip(*eips: dict[str, str], check: bool = False, **options: Any) -> dict[str, Any]:
+    """The module's result."""
+    return module("kubeovn.core.ovn_eip", {"eips": list(eips), **options}, check=check)
+
+
+def attach(name: str, address: str, **options: Any) -> dict[str, Any]:
+    """The result for one holder; it must be a success."""
+    result = eip({("vm" if name == VM else "pod"): name, "address": address}, **options)
+    assert not result["failed"], result.get("msg")
+    return result
+
+
+def release(*names: str, **options: Any) -> dict[str, Any]:
+    """Release whatever they have."""
+    result = eip(*({("vm" if name == VM else "pod"): name} for name in names), state="absent", **options)
+    assert not result["failed"], result.get("msg")
+    return result
+
+
+def pod(name: str) -> dict[str, Any]:
+    """A plain pod on the worker, which has no external NIC."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": WORKER},
+            "containers": [{"name": "guest", "image": "quay.io/containerdisks/ubuntu:24.04"}],
+        },
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The example VM under another name."""
+    text = (TOP / "tests" / "lab" / "manifests" / "vm.yml").read_text()
+    vm: dict[str, Any] = yaml.safe_load(text.replace("testing", VM))
+    vm["spec"]["template"]["spec"]["domain"]["firmware"]["uuid"] = "5d307ca9-b3ef-428c-8861-06e72d69f171"
+    return vm
+
+
+@pytest.fixture(scope="module")
+def live(lab: Lab) -> Iterator[Live]:
+    """A site with a gateway, a running VM and two pods, none of which has an EIP."""
+    live = Live(lab)
+    for node in GATEWAYS:
+        lab.run("node", node, "--", "ip", "link", "set", "enp8s0", "up")
+    if live.get("configmap", "ovn-external-gw-config", "kube-system") is None:
+        metadata = {"name": "ovn-external-gw-config", "namespace": "kube-system"}
+        live.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": GATEWAY})
+    live.apply(machine(), pod(POD), pod(OTHER))
+    eventually(lambda: "ovn-cluster-external" in live.nbctl("show", "ovn-cluster"), bool, 60, "the router port")
+    eventually(lambda: live.ping("10.4.19.254"), bool, 60, "the gateway answers from outside")
+    eventually(lambda: live.launcher(VM), bool, 120, "the VM runs")
+    for name in (POD, OTHER):
+        eventually(lambda name=name: live.annotations("pod", name).get(ROUTED), bool, 120, f"pod {name} runs")
+    yield live
+    live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, POD, OTHER, "--wait=true")
+
+
+@pytest.fixture
+def clean(live: Live) -> Iterator[Live]:
+    """Nobody has an EIP before the test, nor after it."""
+    release(VM, POD, OTHER)
+    yield live
+    release(VM, POD, OTHER)
+    assert not [rule for rule in live.rules() if rule[1] in (ONE, TWO, THREE)]
+
+
+def overlay(live: Live, name: str) -> str:
+    """The overlay address, from the pod's own annotation."""
+    found = live.launcher(name) if name == VM else live.get("pod", name)
+    assert found is not None
+    return str(found["metadata"]["annotations"]["ovn.kubernetes.io/ip_address"])
+
+
+def leads(live: Live, address: str) -> list[str]:
+    """Where an external address leads to."""
+    return [logical for _type, external, logical in live.rules() if external == address]
+
+
+# --- attaching ------------------------------------------------------------------------------------------------------
+
+
+def test_a_vm_gets_its_eip_and_the_second_run_writes_nothing(clean: Live) -> None:
+    ip = overlay(clean, VM)
+    mark = clean.mark()
+    foretold = eip({"vm": VM, "address": ONE}, check=True)
+    assert foretold["changed"] is True
+    assert not clean.written(mark), "check mode writes nothing"
+    result = attach(VM, ONE)
+    assert result["plan"] == foretold["plan"]
+    events = clean.written(mark)
+    assert [event["objectRef"]["resource"] for event in events] == [
+        "virtualmachines",
+        "virtualmachineinstances",
+        "pods",
+    ]
+    annotations = events[2]["requestObject"]["metadata"]["annotations"]
+    assert annotations == {EIP: ONE, ROUTED: None}, "both in one patch"
+    assert leads(clean, ONE) == [ip]
+    assert clean.policies()[f"ip4.src == {ip}"] == "10.4.19.1"
+    assert clean.answers(ONE) == [62, 62, 62]
+    (told,) = result["eips"]
+    assert (told["status"], told["logical_ip"], told["node"]) == ("attached", ip, WORKER)
+    assert told["nat_rule"]["external_ip"] == ONE
+
+    mark, rows = clean.mark(), clean.rule_ids()
+    again = attach(VM, ONE)
+    assert (again["changed"], again["plan"]) == (False, [])
+    assert not clean.written(mark)
+    assert clean.rule_ids() == rows
+
+
+def test_pods_and_a_vm_in_one_task(clean: Live) -> None:
+    result = eip({"vm": VM, "address": ONE}, {"pod": POD, "address": TWO}, {"pod": OTHER, "address": THREE})
+    assert not result["failed"], result.get("msg")
+    assert [told["status"] for told in result["eips"]] == ["attached"] * 3
+    for name, address in ((VM, ONE), (POD, TWO), (OTHER, THREE)):
+        assert leads(clean, address) == [overlay(clean, name)]
+        assert clean.answers(address) == [62, 62, 62]
+
+
+def test_a_restarted_and_a_migrated_vm_keeps_its_eip(clean: Live) -> None:
+    attach(VM, ONE)
+    before, ip = clean.launcher(VM), overlay(clean, VM)
+    assert before is not None
+    clean.kubectl("delete", "vmi", "-n", "default", VM, "--wait=false")
+    eventually(
+        lambda: clean.launcher(VM),
+        lambda pod: pod and pod["metadata"]["uid"] != before["metadata"]["uid"],
+        120,
+        "another launcher pod",
+    )
+    assert (overlay(clean, VM), leads(clean, ONE)) == (ip, [ip])
+    assert clean.answers(ONE) == [62, 62, 62]
+    assert attach(VM, ONE)["changed"] is False
+
+
+# --- changing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_eip_leaves_no_rule_of_the_old_one(clean: Live) -> None:
+    attach(VM, ONE)
+    assert clean.answers(ONE)
+    result = attach(VM, TWO)
+    assert [step["action"] for step in result["plan"]][-1] == "clean"
+    ip = overlay(clean, VM)
+    assert (leads(clean, ONE), leads(clean, TWO)) == ([], [ip])
+    assert clean.answers(TWO) == [62, 62, 62]
+    assert clean.ping(ONE) == []
+    assert clean.annotations("vm", VM)[EIP] == TWO
+    assert clean.annotations("vmi", VM)[EIP] == TWO
+
+
+def test_an_old_rule_that_kube_ovn_left_is_found_and_removed(clean: Live) -> None:
+    attach(POD, ONE)
+    clean.patch("pod", POD, {"metadata": {"annotations": {EIP: TWO, ROUTED: None}}})
+    eventually(lambda: leads(clean, TWO), bool, 30, "Kube-OVN's new rule")
+    assert leads(clean, ONE), "Kube-OVN leaves the old one, or this test proves nothing"
+    assert [step["action"] for step in attach(POD, TWO)["plan"]] == ["clean"]
+    assert (leads(clean, ONE), leads(clean, TWO)) == ([], [overlay(clean, POD)])
+
+
+# --- what is there already ------------------------------------------------------------------------------------------
+
+
+def test_a_held_address_is_refused_before_any_write(clean: Live) -> None:
+    attach(VM, ONE)
+    mark = clean.mark()
+    result = eip({"pod": POD, "address": ONE}, {"pod": OTHER, "address": TWO})
+    assert result["failed"]
+    (problem,) = result["problems"]
+    assert problem["path"] == "eips[0].address"
+    assert f"{ONE} is held by VirtualMachine default/{VM}" in problem["text"]
+    assert not clean.written(mark)
+    assert leads(clean, TWO) == []
+
+
+def test_a_rule_deleted_by_hand_is_repaired_though_the_pod_says_routed(clean: Live) -> None:
+    attach(VM, ONE)
+    clean.nbctl("lr-nat-del", "ovn-cluster", "dnat_and_snat", ONE)
+    launcher = clean.launcher(VM)
+    assert launcher is not None, "it says routed"
+    assert [step["action"] for step in attach(VM, ONE)["plan"]] == ["reroute_pod"]
+    assert leads(clean, ONE) == [overlay(clean, VM)]
+    assert clean.answers(ONE) == [62, 62, 62]
+
+
+def test_a_policy_with_another_next_hop_is_repaired(clean: Live) -> None:
+    attach(POD, ONE)
+    match = f"ip4.src == {overlay(clean, POD)}"
+    clean.nbctl("lr-policy-del", "ovn-cluster", "29250", match)
+    clean.nbctl("lr-policy-add", "ovn-cluster", "29250", match, "reroute", "10.4.19.29")
+    assert [step["action"] for step in attach(POD, ONE)["plan"]] == ["reroute_pod"]
+    assert clean.policies()[match] == "10.4.19.1"
+
+
+def test_a_rule_that_leads_to_an_address_of_nobody_is_replaced(clean: Live) -> None:
+    attach(VM, ONE)
+    clean.nbctl("lr-nat-del", "ovn-cluster", "dnat_and_snat", ONE)
+    clean.nbctl("lr-nat-add", "ovn-cluster", "dnat_and_snat", ONE, "10.253.255.7")
+    assert [step["action"] for step in attach(VM, ONE)["plan"]] == ["clean", "reroute_pod"]
+    assert leads(clean, ONE) == [overlay(clean, VM)]
+    assert clean.answers(ONE) == [62, 62, 62]
+
+
+def test_somebody_elses_rule_is_neither_taken_nor_touched(clean: Live) -> None:
+    clean.nbctl("lr-nat-add", "ovn-cluster", "dnat_and_snat", ONE, "10.253.255.8")
+    try:
+        result = eip({"pod": POD, "address": ONE})
+        assert result["failed"]
+        assert f"{ONE} is held by a NAT rule that leads to no pod" in result["msg"]
+        assert leads(clean, ONE) == ["10.253.255.8"]
+    finally:
+        clean.nbctl("lr-nat-del", "ovn-cluster", "dnat_and_snat", ONE)
+
+
+def test_eip_on_the_pod_alone_is_completed_on_template_and_instance(clean: Live) -> None:
+    launcher = clean.launcher(VM)
+    assert launcher is not None
+    clean.patch("pod", launcher["metadata"]["name"], {"metadata": {"annotations": {EIP: ONE, ROUTED: None}}})
+    eventually(lambda: leads(clean, ONE), bool, 30, "Kube-OVN's rule")
+    assert [step["action"] for step in attach(VM, ONE)["plan"]] == ["annotate_vm", "annotate_instance"]
+    assert clean.annotations("vmi", VM)[EIP] == ONE
+
+
+def test_the_second_holder_of_one_eip_is_refused_and_the_first_one_named(clean: Live) -> None:
+    attach(POD, ONE)
+    clean.patch("pod", OTHER, {"metadata": {"annotations": {EIP: ONE, ROUTED: None}}})
+    eventually(lambda: clean.annotations("pod", OTHER).get(ROUTED), lambda routed: routed == "true", 30, "routed")
+    result = eip({"pod": OTHER, "address": ONE})
+    assert result["failed"]
+    assert f"{ONE} is held by Pod default/{POD}" in result["msg"]
+    release(OTHER)
+    assert leads(clean, ONE) == [overlay(clean, POD)], "the first one's rule is not the second one's to release"
+    assert f"ip4.src == {overlay(clean, OTHER)}" not in clean.policies()
+    assert attach(POD, ONE)["changed"] is False
+
+
+# --- releasing ------------------------------------------------------------------------------------------------------
+
+
+def test_release_leaves_neither_annotation_nor_rule_nor_policy(clean: Live) -> None:
+    attach(VM, ONE)
+    assert clean.answers(ONE)
+    ip = overlay(clean, VM)
+    foretold = eip({"vm": VM}, state="absent", check=True)
+    result = release(VM)
+    assert result["plan"] == foretold["plan"]
+    assert result["eips"][0]["status"] == "detached"
+    assert result["eips"][0]["address"] == ONE
+    assert leads(clean, ONE) == []
+    assert f"ip4.src == {ip}" not in clean.policies()
+    launcher = clean.launcher(VM)
+    assert launcher is not None
+    for found in (clean.annotations("vm", VM), clean.annotations("vmi", VM), launcher["metadata"]["annotations"]):
+        assert EIP not in found
+    assert clean.ping(ONE) == []
+    assert release(VM)["changed"] is False
+
+
+def test_release_of_an_address_that_the_holder_does_not_have_changes_nothing(clean: Live) -> None:
+    attach(POD, ONE)
+    assert eip({"pod": POD, "address": TWO}, {"pod": "nobody"}, state="absent")["changed"] is False
+    assert leads(clean, ONE) == [overlay(clean, POD)]
+
+
+def test_a_stopped_vm_is_pending_holds_its_address_and_has_it_when_it_starts(clean: Live) -> None:
+    attach(VM, ONE)
+    ip = overlay(clean, VM)
+    with stopped(clean):
+        result = attach(VM, TWO)
+        assert [step["action"] for step in result["plan"]] == ["clean", "annotate_vm"]
+        assert result["eips"][0]["status"] == "pending"
+        assert (leads(clean, ONE), leads(clean, TWO)) == ([], [])
+        refused = eip({"pod": POD, "address": TWO})
+        assert refused["failed"]
+        assert f"VirtualMachine default/{VM}" in refused["msg"]
+    assert (overlay(clean, VM), leads(clean, TWO)) == (ip, [ip])
+    assert clean.answers(TWO) == [62, 62, 62]
+    assert attach(VM, TWO)["changed"] is False
+
+
+def test_release_from_a_stopped_vm_takes_what_it_left_in_ovn(clean: Live) -> None:
+    attach(VM, ONE)
+    ip = overlay(clean, VM)
+    with stopped(clean):
+        assert leads(clean, ONE), "Kube-OVN leaves it, or this test proves nothing"
+        assert release(VM)["changed"] is True
+        assert leads(clean, ONE) == []
+        assert f"ip4.src == {ip}" not in clean.policies()
+        assert release(VM)["changed"] is False
+
+
+def test_what_a_deleted_vm_left_goes_with_its_address(clean: Live) -> None:
+    attach(VM, ONE)
+    ip = overlay(clean, VM)
+    with stopped(clean):
+        clean.kubectl("delete", "vm", "-n", "default", VM, "--wait=true")
+        eventually(lambda: clean.get("ips.kubeovn.io", f"{VM}.default"), lambda found: found is None, 60, "IP is free")
+        assert leads(clean, ONE) == [ip], "Kube-OVN leaves it, or this test proves nothing"
+        result = eip({"vm": VM, "address": ONE}, state="absent")
+        assert not result["failed"], result.get("msg")
+        assert leads(clean, ONE) == []
+        assert f"ip4.src == {ip}" not in clean.policies()
+        clean.apply(machine())
+
+
+@contextmanager
+def stopped(live: Live) -> Iterator[None]:
+    """The VM is off meanwhile."""
+    live.patch("vm", VM, {"spec": {"runStrategy": "Halted"}})
+    eventually(lambda: live.get("vmi", VM), lambda found: found is None, 90, "no instance")
+    pods = ("get", "pods", "-n", "default", "-l", f"vm.kubevirt.io/name={VM}", "-o", "name")
+    eventually(lambda: live.kubectl(*pods).strip(), lambda found: "pod/" not in found, 90, "no launcher pod")
+    yield
+    live.patch("vm", VM, {"spec": {"runStrategy": "Always"}})
+    eventually(lambda: live.launcher(VM), bool, 120, "the VM runs again")
+
+
+# --- bad input and faults -------------------------------------------------------------------------------------------
+
+
+def test_bad_input_is_refused_at_once_with_each_path(clean: Live) -> None:
+    mark = clean.mark()
+    result = eip(
+        {"vm": VM, "address": "10.4.19.254"},
+        {"pod": POD, "address": "10.4.20.9"},
+        {"pod": "nobody", "address": THREE},
+        {"vm": "nobody", "address": THREE},
+        {"pod": OTHER, "vm": VM, "address": TWO},
+        {"pod": OTHER},
+        {"pod": OTHER, "address": "10.4.19.300"},
+    )
+    assert result["failed"]
+    assert sorted(problem["path"] for problem in result["problems"]) == [
+        "eips[0].address",
+        "eips[1].address",
+        "eips[2].pod",
+        "eips[3].address",
+        "eips[3].vm",
+        "eips[4]",
+        "eips[5].address",
+        "eips[6].address",
+    ]
+    assert not clean.written(mark)
+
+
+def test_the_launcher_pod_itself_is_refused(clean: Live) -> None:
+    launcher = clean.launcher(VM)
+    assert launcher is not None
+    result = eip({"pod": launcher["metadata"]["name"], "address": ONE})
+    assert result["failed"]
+    assert f"use vm: {VM}" in result["msg"]
+
+
+@pytest.mark.usefixtures("clean")
+def test_without_a_gateway_configured_it_says_so() -> None:
+    result = eip({"pod": POD, "address": ONE}, configmap_namespace="default")
+    assert result["failed"]
+    assert "no external gateway is configured" in result["msg"]
+    assert "kubeovn.core.ovn_external_gw" in result["msg"]
+
+
+def test_a_stopped_controller_is_named_at_the_deadline(clean: Live) -> None:
+    ip = overlay(clean, POD)
+    with frozen(clean, "kube-ovn-controller"):
+        result = eip({"pod": POD, "address": ONE}, wait_timeout=3)
+        assert result["failed"]
+        assert f"{ONE} of Pod default/{POD}" in result["msg"]
+        assert "is kube-ovn-controller running?" in result["msg"]
+        assert result["changed"] is True
+    eventually(lambda: leads(clean, ONE), lambda found: found == [ip], 60, "the controller catches up")
+    assert attach(POD, ONE)["changed"] is False
+
+
+@contextmanager
+def frozen(live: Live, part: str) -> Iterator[None]:
+    """A part of the lab that does not run meanwhile."""
+    line = next(line for line in live.lab.run("status").splitlines() if line.split()[:1] == [part])
+    pid = int(line.split("pid ")[1].split()[0])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_an_identity_without_rights_is_refused_before_any_write(clean: Live) -> None:
+    rows = clean.rule_ids()
+    result = eip({"vm": VM, "address": ONE}, kubeconfig=os.environ["LAB_READER_KUBECONFIG"])
+    assert result["failed"]
+    paths = [problem["path"] for problem in result["problems"]]
+    assert paths == ["patch virtualmachines.kubevirt.io", "patch virtualmachineinstances.kubevirt.io", "patch pods"]
+    assert "docs/rbac.yml" in result["msg"]
+    assert clean.rule_ids() == rows
+    assert EIP not in clean.annotations("vm", VM)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"host": "https://127.0.0.1:1"}, "the API server https://127.0.0.1:1 does not answer"),
+        ({"nb_endpoint": "tcp:127.0.0.1:1", "ovn_timeout": 2}, "nb_endpoint"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_named(clean: Live, options: dict[str, Any], words: str) -> None:
+    mark = clean.mark()
+    result = eip({"pod": POD, "address": ONE}, **options)
+    assert result["failed"]
+    assert words in result["msg"]
+    assert not clean.written(mark)
+
+
+def test_ovn_is_reached_through_its_pod_too(clean: Live) -> None:
+    result = attach(POD, ONE, ovn_connection="exec")
+    assert result["eips"][0]["status"] == "attached"
+    assert leads(clean, ONE) == [overlay(clean, POD)]
+    assert release(POD, ovn_connection="exec")["changed"] is True
+    assert leads(clean, ONE) == []
