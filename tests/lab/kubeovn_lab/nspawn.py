@@ -46,7 +46,9 @@ def script(lab: Lab, name: str, folder: Path, options: list[str]) -> str:
 def start(lab: Lab, process: str, name: str, folder: Path, options: list[str]) -> None:
     """Start systemd-nspawn with a mount namespace of its own."""
     argv = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script(lab, name, folder, options)]
-    processes.start(lab, process, argv, env={"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
+    # A machine may set what concerns its network, below /proc/sys/net, and nothing else of the kernel it shares.
+    env = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
+    processes.start(lab, process, argv, env=env)
 
 
 def kill(lab: Lab, process: str, name: str) -> None:
