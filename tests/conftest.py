@@ -19,9 +19,8 @@ lab_key = pytest.StashKey[Lab]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lab")
     group.addoption("--lab-name", default="test", help="name of the lab that the tests bring up")
-    group.addoption(
-        "--lab-option", action="append", default=[], help="an option for `lab up`, e.g. --lab-option=--no-worker"
-    )
+    # One gateway with a kernel of its own, so that a bond is really made on the test's site.
+    group.addoption("--lab-boot", default="jah-k3s-h100-003=uml", help="how the machines boot: `lab up --boot`")
     group.addoption("--keep-lab", action="store_true", help="leave the tests' lab up")
 
 
@@ -30,8 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     source = subprocess.run([COLLECTION_TOOL, "--source"], check=True, capture_output=True, text=True).stdout.strip()
     sys.path.insert(0, source)
     os.environ["PATH"] = f"{VENV}/bin:{os.environ['PATH']}"
-    options = tuple(config.getoption("--lab-option"))
-    config.stash[lab_key] = choose(config.getoption("--lab-name"), options)
+    config.stash[lab_key] = choose(config.getoption("--lab-name"), ("--boot", config.getoption("--lab-boot")))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
