@@ -13,6 +13,8 @@ from pathlib import Path
 from . import site, ssh
 from .site import MGMT, TUNNEL, Lab, Node
 
+PUBLIC = ("authorized_keys", "hostname")
+
 MGMT_NETWORK = """\
 # The management network: InternalIP, ssh, API server, default route.
 [Match]
@@ -101,8 +103,8 @@ def write(lab: Lab, node: Node) -> Path:
     }
     for name, text in files.items():
         path = target / name
-        # networkd runs as a user of its own; keys and tokens are root's.
+        # networkd runs as a user of its own and sshd reads a user's keys as that user; secrets are root's.
         path.touch(mode=0o600)
-        path.chmod(0o644 if name.endswith(".network") else 0o600)
+        path.chmod(0o644 if name in PUBLIC or name.endswith(".network") else 0o600)
         path.write_text(text)
     return target
