@@ -12,9 +12,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Clust
 from ansible_collections.kubeovn.core.plugins.module_utils._model import NatRule, Ovn, RouterPort
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import BATCH, Northbound, open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed, OvsdbError, Unreachable
-
-from .conftest import OvsdbServer
-from .ovn_site import CHASSIS, GATEWAY, MAC, NETWORK, NODES, clients, fill_northbound, fill_southbound
+from support.ovn_site import CHASSIS, GATEWAY, MAC, NETWORK, NODES, clients, fill_northbound, fill_southbound
+from support.ovsdb import OvsdbServer
 
 EIPS = (("10.4.19.101", "10.253.0.11"), ("10.4.19.102", "10.253.0.12"))
 Make = Callable[..., Any]

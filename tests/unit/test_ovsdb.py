@@ -33,8 +33,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-
-from .conftest import OvsdbServer, wait_for
+from support.ovsdb import OvsdbServer, wait_for
 
 Make = Callable[..., Any]
 

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kubernetes objects as records: what is there, and what is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils._model import GatewayNode, PodView, VmView
+from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
+    gateway_node,
+    kept_addresses,
+    pod_view,
+    vm_view,
+)
+
+OWNER = {"kind": "VirtualMachineInstance", "name": "testing"}
+
+
+def pod(notes: dict[str, str] | None = None, **metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "p", "namespace": "shop", "annotations": notes, **metadata},
+        "spec": {"nodeName": "n1"},
+        "status": {"phase": "Running"},
+    }
+
+
+def test_a_pod_with_everything() -> None:
+    notes = {
+        "ovn.kubernetes.io/ip_address": "10.253.0.11",
+        "ovn.kubernetes.io/eip": "10.4.19.101",
+        "ovn.kubernetes.io/snat": "10.4.19.102",
+        "ovn.kubernetes.io/north_gateway": "10.253.0.1",
+        "ovn.kubernetes.io/routed": "true",
+        "ovn.kubernetes.io/virtualmachine": "testing",
+        "ovn.kubernetes.io/logical_router": "ovn-cluster",
+        "net1.default.ovn.kubernetes.io/logical_router": "ovn-cluster",
+        "net2.default.ovn.kubernetes.io/logical_router": "vpc1",
+    }
+    view = pod_view(pod(notes, uid="u", deletionTimestamp="2026-01-01T00:00:00Z", ownerReferences=[OWNER]))
+    assert view == PodView(
+        namespace="shop",
+        name="p",
+        uid="u",
+        node="n1",
+        phase="Running",
+        ip="10.253.0.11",
+        eip="10.4.19.101",
+        routed=True,
+        vm="testing",
+        deleting=True,
+        snat="10.4.19.102",
+        north_gateway="10.253.0.1",
+        vpc="ovn-cluster",
+        extra_nics=("net1.default.ovn",),
+    )
+    assert view.logical_port == "testing.shop"
+
+
+def test_a_pod_with_nothing() -> None:
+    view = pod_view({"metadata": {"name": "p", "namespace": "shop", "annotations": None}, "spec": None})
+    assert view == PodView("shop", "p", "", None, "", None, None, False, None)
+    assert view.logical_port == "p.shop"
+
+
+def test_an_empty_annotation_is_none() -> None:
+    view = pod_view(pod({"ovn.kubernetes.io/eip": "", "ovn.kubernetes.io/routed": "false"}))
+    assert (view.eip, view.routed) == (None, False)
+
+
+def test_a_launcher_pod_is_known_by_its_owner_too() -> None:
+    before = pod_view(pod(ownerReferences=[{"kind": "Job", "name": "x"}, OWNER]))
+    assert (before.vm, before.own_port) == ("testing", False)  # no address yet: it is not known which port it gets
+    own = pod_view(pod({"ovn.kubernetes.io/ip_address": "10.253.0.11"}, ownerReferences=[OWNER]))
+    assert (own.vm, own.own_port, own.logical_port) == ("testing", True, "p.shop")
+
+
+def test_machines_running_stopped_and_ended() -> None:
+    template = {"metadata": {"annotations": {"ovn.kubernetes.io/eip": "10.4.19.101"}}}
+    vm = {"metadata": {"name": "testing", "namespace": "d", "uid": "u"}, "spec": {"template": template}}
+    vmi = {
+        "metadata": {"uid": "i", "annotations": {"ovn.kubernetes.io/eip": "10.4.19.102"}},
+        "status": {"phase": "Running", "nodeName": "n1"},
+    }
+    running = VmView("d", "testing", "u", "10.4.19.101", True, "10.4.19.102", node="n1", instance_uid="i")
+    assert vm_view(vm, vmi) == running
+    assert vm_view(vm, None) == VmView("d", "testing", "u", "10.4.19.101", False, None)
+    assert vm_view(vm, {**vmi, "status": {"phase": "Failed"}}).running is False
+    assert vm_view({"metadata": {"name": "a", "namespace": "d"}}, None).template_eip is None
+
+
+def test_nodes() -> None:
+    node = {
+        "metadata": {
+            "name": "n1",
+            "labels": {"ovn.kubernetes.io/external-gw": "false"},
+            "annotations": {"ovn.kubernetes.io/chassis": "c1"},
+        },
+        "status": {
+            "conditions": [{"type": "MemoryPressure", "status": "True"}, {"type": "Ready", "status": "Unknown"}],
+            "addresses": [{"type": "InternalIP", "address": "10.4.18.11"}, {"type": "Hostname", "address": "n1"}],
+        },
+    }
+    assert gateway_node(node) == GatewayNode("n1", False, "false", "c1", ("10.4.18.11",))
+    node["status"]["conditions"][1]["status"] = "True"  # type: ignore[index]
+    assert gateway_node(node).ready
+    assert gateway_node({"metadata": {"name": "n2"}}) == GatewayNode("n2", False, None, None)
+
+
+def test_kept_addresses_are_those_of_the_default_vpc() -> None:
+    subnets = [
+        {"metadata": {"name": "ovn-default"}, "spec": {"vpc": "ovn-cluster"}},
+        {"metadata": {"name": "old"}, "spec": {}},
+        {"metadata": {"name": "theirs"}, "spec": {"vpc": "vpc1"}},
+    ]
+
+    def ip(subnet: str, address: str, name: str, namespace: str = "d", v6: str = "") -> dict[str, Any]:
+        spec = {"subnet": subnet, "v4IpAddress": address, "v6IpAddress": v6, "podName": name, "namespace": namespace}
+        return {"metadata": {"name": name}, "spec": spec}
+
+    ips = [
+        ip("ovn-default", "10.253.0.11", "testing", v6="fd00::11"),
+        ip("old", "10.253.0.12", "p"),
+        ip("theirs", "10.253.0.11", "foreign"),
+        ip("ovn-default", "100.64.0.2", "node-n1", namespace=""),  # a node's, nobody's
+    ]
+    assert kept_addresses(ips, subnets) == {
+        "10.253.0.11": ("d", "testing"),
+        "fd00::11": ("d", "testing"),
+        "10.253.0.12": ("d", "p"),
+    }
