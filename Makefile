@@ -21,6 +21,7 @@ test-full: ## `make test` and what takes longer
 	$(PYTEST) -v
 
 bench: ## figures and ratios; fails when one is missed
+	$(TOOLS)/setup bench
 	$(PYTEST) -v -s tests/bench
 
 lint: venv ## only the linters and style checkers
@@ -30,10 +31,12 @@ unit: venv ## only the unit tests
 	.venv/bin/pytest tests/unit
 
 lab: ## the lab, up (name "site"), for looking around: tests/lab/lab status
-	$(TOOLS)/run tests/lab/lab up
+	$(TOOLS)/setup lab
+	tests/lab/lab up
 
 lab-down: ## ends that lab; nothing of it stays but its logs
-	$(TOOLS)/run tests/lab/lab down
+	$(TOOLS)/setup tools
+	tests/lab/lab down
 
 venv: ## the Python environment .venv, and Debian packages that unit tests need
 	$(TOOLS)/setup tools
