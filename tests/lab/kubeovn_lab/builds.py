@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import golang, host
-from .labs import running_labs
+from .labs import every
 from .processes import LabError, run
 from .report import say, step
 from .site import Lab
@@ -93,13 +93,13 @@ def packages() -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def _fingerprint(*extra: object) -> str:
-    """Changes with anything that goes into the root file system."""
-    digest = hashlib.sha256(repr((SUITE, UML_SUITE, CENTRAL_PACKAGES, CENTRAL_UNITS, STRIPPED, extra)).encode())
+def fingerprint() -> str:
+    """Names a root file system: changes with anything that goes into it."""
+    digest = hashlib.sha256(repr((SUITE, UML_SUITE, CENTRAL_PACKAGES, CENTRAL_UNITS, STRIPPED)).encode())
     for path in sorted(IMAGE.rglob("*")):
         if path.is_file() and not any("cache" in part for part in path.relative_to(IMAGE).parts[:-1]):
             digest.update(f"{path.relative_to(IMAGE)} {path.stat().st_mode}".encode() + path.read_bytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:12]
 
 
 def _uml_kernel(lab: Lab) -> None:
@@ -122,12 +122,9 @@ def _uml_kernel(lab: Lab) -> None:
 
 def _root(lab: Lab) -> None:
     """The root file system: Debian's packages (kept apart, since they take longest), then the lab's own files."""
-    stamp = lab.cache / "stamps" / "rootfs"
-    wanted = _fingerprint()
-    if lab.rootfs.exists() and stamp.exists() and stamp.read_text() == wanted:
+    if lab.rootfs.exists():
         return
-    if _kept(lab.rootfs):
-        return
+    _remove_old(lab)
     (modules,) = (lab.uml_kernel.parent / "modules").iterdir()
     new = lab.cache / "rootfs.new"
     shutil.rmtree(new, ignore_errors=True)
@@ -137,11 +134,7 @@ def _root(lab: Lab) -> None:
         for unit in CENTRAL_UNITS:
             (new / "etc/systemd/system" / unit).unlink(missing_ok=True)
             (new / "etc/systemd/system" / unit).symlink_to("/dev/null")
-        stamp.unlink(missing_ok=True)
-        shutil.rmtree(lab.rootfs, ignore_errors=True)
         new.rename(lab.rootfs)
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(wanted)
 
 
 def _base(lab: Lab) -> Path:
@@ -161,22 +154,20 @@ def _base(lab: Lab) -> Path:
     return base
 
 
-def _kept(what: Path) -> bool:
-    """A running lab has its disks over this: to change it under them would corrupt what they see. So it stays."""
-    running = running_labs()
-    if not (what.exists() and running):
-        return False
-    say(f"{what} is older than its sources and stays so while labs use it: {', '.join(running)}")
-    return True
+def _remove_old(lab: Lab) -> None:
+    """Remove earlier builds that no lab stands on; a lab's disks are layers over the very build it began with."""
+    kept = {one.tree for one in every()}
+    for tree in lab.cache.glob("rootfs-*"):
+        if tree.name.removeprefix("rootfs-") not in kept:
+            shutil.rmtree(tree)
+    for image in lab.uml_kernel.parent.glob("rootfs-*.ext4"):
+        if image.stem.removeprefix("rootfs-") not in kept:
+            image.unlink()
 
 
 def _uml_image(lab: Lab) -> None:
     """The same tree as an ext4 image. Machines' disks are copy-on-write files over it, so it never changes in place."""
-    stamp = lab.cache / "stamps" / "uml-image"
-    wanted = _fingerprint()
-    if lab.uml_image.exists() and stamp.exists() and stamp.read_text() == wanted:
-        return
-    if _kept(lab.uml_image):
+    if lab.uml_image.exists():
         return
     with step("image for user-mode Linux made"):
         lab.uml_image.parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +177,6 @@ def _uml_image(lab: Lab) -> None:
         options = ["-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0"]
         run(["mke2fs", "-q", "-t", "ext4", *options, "-d", lab.rootfs, new])
         new.rename(lab.uml_image)
-        stamp.write_text(wanted)
 
 
 def _mmdebstrap(lab: Lab, name: str, words: list[str]) -> None:

@@ -58,7 +58,7 @@ def _disk(lab: Lab) -> list[str]:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 2**30
-    need = DISK_GIB["later" if (lab.rootfs.exists() and any(lab.bin.glob("kube-apiserver"))) else "first"]
+    need = DISK_GIB["later" if any(lab.bin.glob("kube-apiserver")) else "first"]
     return [] if free >= need else [f"{need} GiB of free disk are needed in {lab.cache}; there are {free:.1f}"]
 
 

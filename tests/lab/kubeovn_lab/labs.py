@@ -16,13 +16,22 @@ def load(name: str) -> Lab | None:
     except FileNotFoundError:
         return None
     boots: list[tuple[str, Boot]] = [(node, boot) for node, boot in found["boots"] if boot in BOOTS]
-    return Lab(name, tuple(boots), found["worker"])
+    return Lab(name, tuple(boots), found["worker"], found["tree"])
 
 
-def running_labs() -> list[str]:
-    """Labs that have a process running, of this cache."""
-    labs = (Lab(path.name) for path in (cache_dir() / "labs").glob("*") if (path / "run").is_dir())
-    return sorted(lab.name for lab in labs if any(processes.alive(lab, name) for name in processes.names(lab)))
+def save(lab: Lab) -> None:
+    """Remember what `up` was asked for."""
+    settings = {"boots": [list(pair) for pair in lab.boots], "worker": lab.worker, "tree": lab.tree}
+    lab.state.mkdir(parents=True, exist_ok=True)
+    temporary = lab.settings.with_suffix(".tmp")
+    temporary.write_text(json.dumps(settings))
+    temporary.rename(lab.settings)
+
+
+def every() -> list[Lab]:
+    """All labs of this cache that are up or half up."""
+    found = (load(path.parent.name) for path in sorted((cache_dir() / "labs").glob("*/lab.json")))
+    return [lab for lab in found if lab is not None]
 
 
 def expected(lab: Lab) -> list[str]:

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from . import builds, central, cluster, door, inventory, machines, mounts, network, pki, processes, spaces, ssh, virt
 from .api import Api
-from .labs import describe, load, missing, running_labs
+from .labs import describe, every, load, missing, save
 from .processes import LabError
 from .report import say, step
 from .site import Lab, Node, cache_dir
@@ -20,27 +20,31 @@ DAEMON_PORT = 10665  # where Kube-OVN's node daemon answers health checks
 ACCOUNTS = ("kubeovn-operator", "reader")
 
 
-def up(lab: Lab) -> None:
+def up(asked: Lab) -> None:
     """Bring the lab up, or what is missing of it."""
-    before = load(lab.name)
-    if before is not None and before != lab:
-        raise LabError(f"lab {lab.name} exists with other settings ({describe(before)}); end it first: lab down")
-    with builds.locked(cache_dir() / "locks" / lab.name, f"lab {lab.name}"):
-        whole = before is not None and not missing(lab)
-        if not whole:
-            builds.ensure(lab)
-            _prepare(lab)
-            _start(lab)
+    with builds.locked(cache_dir() / "locks" / asked.name, f"lab {asked.name}"):
+        before = load(asked.name)
+        if before is not None and before != asked:
+            raise LabError(f"lab {asked.name} exists with other settings ({describe(before)}); end it first: lab down")
+        if before is not None and not missing(before):
+            _settle(before)
+            say(f"lab {asked.name} was up already")
+            return
+        lab = before or asked
+        if before is None or not before.rootfs.exists():
+            lab = replace(asked, tree=builds.fingerprint())
+        save(lab)
+        builds.ensure(lab)
+        _prepare(lab)
+        _start(lab)
         _settle(lab)
-        say(f"lab {lab.name} was up already" if whole else f"lab {lab.name} is up: {describe(lab)}")
+        say(f"lab {lab.name} is up: {describe(lab)}")
 
 
 def _prepare(lab: Lab) -> None:
     """State, keys, namespaces, the door: quick, and what everything else needs."""
-    for folder in (lab.state, lab.run, lab.logs):
+    for folder in (lab.run, lab.logs):
         folder.mkdir(parents=True, exist_ok=True)
-    settings = {"boots": [list(pair) for pair in lab.boots], "worker": lab.worker}
-    lab.settings.write_text(json.dumps(settings))
     pki.ensure(lab)
     ssh.ensure(lab)
     network.up(lab)
@@ -149,9 +153,9 @@ def _remove(path: Path) -> None:
 
 def clean() -> None:
     """Remove the caches too: every build, every lab's logs."""
-    running = running_labs()
-    if running:
-        raise LabError(f"labs are up: {', '.join(running)}; end them first: lab down --name NAME")
+    labs = every()
+    if labs:
+        raise LabError(f"labs are up: {', '.join(lab.name for lab in labs)}; end them first: lab down --name NAME")
     for path in sorted(set(cache_dir().glob("*")) - set(cache_dir().glob("venv-*"))):  # the Python this runs on stays
         with step(f"removed {path}"):
             _make_removable(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -130,6 +130,9 @@ class Lab:
     name: str = "site"
     boots: tuple[tuple[str, Boot], ...] = ()  # node name -> boot, for those that are not nspawn
     worker: bool = True
+    tree: str = field(
+        default="", compare=False
+    )  # which build of the root file system; a lab keeps the one it began with
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9]{0,11}", self.name):
@@ -174,7 +177,7 @@ class Lab:
     @property
     def rootfs(self) -> Path:
         """The finished root file system (read-only: machines get overlays or images of it)."""
-        return self.cache / "rootfs"
+        return self.cache / f"rootfs-{self.tree}"
 
     @property
     def uml_kernel(self) -> Path:
@@ -184,7 +187,7 @@ class Lab:
     @property
     def uml_image(self) -> Path:
         """ext4 image of the same tree, base of the UML machines' copy-on-write disks."""
-        return self.cache / "uml" / "base.ext4"
+        return self.cache / "uml" / f"rootfs-{self.tree}.ext4"
 
     # This lab's state ---------------------------------------------------
     @property
