@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ovn_eip
 short_description: Give virtual machines and pods their EIPs on a Kube-OVN external network
-version_added: 1.0.0
+version_added: 0.1.0
 description:
   - Attaches addresses of the physical network (EIPs) to KubeVirt virtual machines and to pods in Kube-OVN's default
     VPC, or releases them.
@@ -23,7 +23,7 @@ description:
   - Any number of EIPs costs one LIST of each kind and one read of OVN. Everything is written first and waited for once.
   - The first EIP changes the source address of the holder's connections to the outside, so that existing ones break.
 author:
-  - kubeovn.core contributors (@kubeovn)
+  - kubeovn.core contributors (@kubeovn-core)
 extends_documentation_fragment:
   - kubeovn.core.auth
   - kubeovn.core.ovn

@@ -9,14 +9,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ovn_nat_facts
 short_description: Gather the NAT rules and external gateways of Kube-OVN's default VPC as facts
-version_added: 1.0.0
+version_added: 0.1.0
 description:
   - Reads what OVN really does for the default VPC, C(ovn-cluster), joins it with what Kubernetes knows, and sets facts.
     NAT rules come with the virtual machine or pod that holds them, gateways with their nodes.
   - The facts describe a cluster, not a host. Run it once, and on the host that reaches the cluster.
   - See M(kubeovn.core.ovn_nat_info) for the same as a result, and for choosing addresses.
 author:
-  - kubeovn.core contributors (@kubeovn)
+  - kubeovn.core contributors (@kubeovn-core)
 extends_documentation_fragment:
   - kubeovn.core.auth
   - kubeovn.core.ovn

@@ -9,14 +9,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ovn_nat_info
 short_description: Read the NAT rules and external gateways of Kube-OVN's default VPC
-version_added: 1.0.0
+version_added: 0.1.0
 description:
   - Reads what OVN really does for the default VPC, C(ovn-cluster), and joins it with what Kubernetes knows.
     NAT rules come with the virtual machine or pod that holds them, gateways with their nodes.
   - Reads each kind of object once, whatever the number of rules. It writes nothing.
   - See M(kubeovn.core.ovn_nat_facts) for the same as facts.
 author:
-  - kubeovn.core contributors (@kubeovn)
+  - kubeovn.core contributors (@kubeovn-core)
 extends_documentation_fragment:
   - kubeovn.core.auth
   - kubeovn.core.ovn
