@@ -98,12 +98,43 @@ def _fragments(module: str) -> list[str]:
     raise AssertionError(f"{module} has no DOCUMENTATION")
 
 
+def test_versions() -> None:
+    """What a module or role says of the version that it came with is not later than the collection's own."""
+    ours = _version(yaml.safe_load((TOP / "galaxy.yml").read_text())["version"])
+    documents = [*(TOP / "plugins").rglob("*.py"), *(TOP / "roles").glob("*/meta/argument_specs.yml")]
+    said = {path: re.findall(r"^ *version_added: (\S+)$", path.read_text(), re.MULTILINE) for path in documents}
+    assert any(said.values())
+    late = [f"{path}: {text}" for path, texts in said.items() for text in texts if _version(text) > ours]
+    assert not late
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.strip("\"'").split("."))
+
+
+def test_roles() -> None:
+    """Each role says what it is for and which options it has."""
+    roles = [path for path in (TOP / "roles").iterdir() if path.is_dir()]
+    needed = ("README.md", "meta/argument_specs.yml", "meta/main.yml", "defaults/main.yml", "tasks/main.yml")
+    assert roles
+    assert not [f"{role.name}/{name}" for role in roles for name in needed if not (role / name).is_file()]
+
+
+def test_links() -> None:
+    """Every relative link of the documentation leads to a file."""
+    pages = [path for path in tracked() if path.suffix == ".md"]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#\s]+)", page.read_text())]
+    local = [(page, link) for page, link in links if not link.startswith(("http://", "https://"))]
+    assert local
+    assert not [f"{page.relative_to(TOP)}: {link}" for page, link in local if not (page.parent / link).exists()]
+
+
 def test_tarball(collections_path: str) -> None:
     """Users get plugins, roles, playbooks and docs, and nothing that only a checkout can run."""
     installed = Path(collections_path) / "ansible_collections" / "kubeovn" / "core"
     names = {path.name for path in installed.iterdir()}
     assert {"plugins", "roles", "playbooks", "docs", "meta", "README.md", "LICENSE", "requirements.txt"} <= names
-    assert not names & {"tests", "molecule", "Makefile", ".venv", ".git", ".ci", "pyproject.toml"}
+    assert not names & {"tests", "molecule", "Makefile", ".venv", ".git", ".ci", ".config", "pyproject.toml"}
     assert not [path for path in installed.rglob("*") if path.name == "__pycache__" or path.name.endswith("_cache")]
 
 
