@@ -132,7 +132,7 @@ def _daemon(lab: Lab, address: str) -> bool:
 def down(lab: Lab) -> None:
     """Take the lab away, whatever there is of it; only its logs stay."""
     with builds.locked(cache_dir() / "locks" / lab.name, f"lab {lab.name}"):
-        existed = lab.state.exists()
+        existed = lab.settings.exists()
         machines.down(lab)
         for name in reversed(processes.names(lab)):
             processes.stop(lab, name, hard=True)
