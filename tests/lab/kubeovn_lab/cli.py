@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     start = verb("up", "bring the lab up, or what is missing of it; builds what it needs the first time")
-    start.add_argument("--boot", default="nspawn", help="nspawn (default), uml, or NODE=uml[,NODE=uml...]")
+    start.add_argument("--boot", help="nspawn (a new lab's default), uml, or NODE=uml[,NODE=uml...]")
     start.add_argument("--no-worker", action="store_true", help="three gateways alone, without the worker")
     verb("down", "take the lab away; only its logs stay")
     verb("clean", "remove the caches: builds, logs")
@@ -107,8 +107,9 @@ def main(words: Sequence[str]) -> int:
 def _act(given: argparse.Namespace) -> None:
     lab = Lab(given.name)
     if given.verb == "up":
-        asked = Lab(given.name, boots(given.boot), not given.no_worker)
-        lifecycle.up(asked)
+        existing = load(given.name) or lab  # what is not asked for stays as it is
+        asked_boots = boots(given.boot) if given.boot else existing.boots
+        lifecycle.up(Lab(given.name, asked_boots, existing.worker and not given.no_worker))
     elif given.verb == "down":
         lifecycle.down(load(given.name) or lab)
     elif given.verb == "clean":
