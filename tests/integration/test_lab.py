@@ -30,7 +30,7 @@ def leftovers(name: str) -> list[str]:
     state = str(site.Lab(name).state)
     found = [f"namespace {path.name}" for path in Path("/run/netns").glob(f"kol-{name}-*")]
     found += [f"mount {line}" for line in Path("/proc/self/mounts").read_text().splitlines() if f"{state}/" in line]
-    found += [f"control group {path}" for path in Path("/sys/fs/cgroup").glob(f"**/kol-{name}*")]
+    found += [f"control group {path}" for path in Path("/sys/fs/cgroup").glob(f"**/kubeovn-lab-{name}")]
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_text().replace("\0", " ")
