@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waiting: it looks at once, pauses ever longer, looks once more at the deadline, and says what it saw last."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.kubeovn.core.plugins.module_utils._wait import Deadline, SystemClock, until
+
+
+class HandClock:
+    """Time that passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.pauses: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def test_what_is_true_already_costs_no_time() -> None:
+    clock = HandClock()
+    assert until(lambda: 7, lambda seen: seen == 7, 0, clock) == 7
+    assert clock.pauses == []
+
+
+def test_it_returns_what_was_seen_when_it_became_true() -> None:
+    clock = HandClock()
+    assert until(lambda: clock.now, lambda now: now >= 103, 10, clock) >= 103
+    assert clock.now < 104.1
+
+
+def test_pauses_grow_up_to_a_second() -> None:
+    clock = HandClock()
+    with pytest.raises(Deadline):
+        until(lambda: None, lambda _seen: False, 20, clock)
+    assert clock.pauses[0] == pytest.approx(0.1)
+    assert clock.pauses[:-1] == sorted(clock.pauses[:-1])
+    assert max(clock.pauses) == 1.0
+
+
+def test_at_the_deadline_it_looks_once_more_and_keeps_what_it_saw() -> None:
+    clock = HandClock()
+    seen: list[float] = []
+
+    def probe() -> float:
+        seen.append(clock.now)
+        return clock.now
+
+    with pytest.raises(Deadline, match="5 s") as caught:
+        until(probe, lambda _seen: False, 5, clock)
+    assert seen[-1] == pytest.approx(105.0)
+    assert caught.value.last == seen[-1]
+
+
+def test_without_time_it_still_looks_once() -> None:
+    with pytest.raises(Deadline) as caught:
+        until(lambda: "seen", lambda _seen: False, 0, HandClock())
+    assert caught.value.last == "seen"
+
+
+def test_the_systems_clock_runs() -> None:
+    clock = SystemClock()
+    before = clock.monotonic()
+    clock.sleep(0.01)
+    assert clock.monotonic() - before >= 0.01
