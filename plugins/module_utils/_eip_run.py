@@ -39,7 +39,8 @@ class Run:
 
     def write(self) -> None:
         """All steps at once, without waiting for anything."""
-        self._do(self.planned.steps)
+        self.act(self.planned.steps)
+        self.done.update({key_of(step): step for step in self.planned.steps})
         if self.done:
             self.seen = self.look()
 

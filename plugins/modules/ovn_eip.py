@@ -282,12 +282,13 @@ eips:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import apply, denied, observe
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import problems, requests
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run, report
 from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, Failure, outcome, refuse, run
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
@@ -309,7 +310,11 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
             eips.settle(params["wait_timeout"]) if params["wait"] else eips.write()
         except Failure as failure:
             failure.results.update(plan=outcome(cluster, eips.result)["plan"])
+            failure.results["changed"] = failure.results["changed"] or bool(eips.done)
             raise
+        except (ClusterError, OvsdbError) as error:
+            text = f"{error} [on the way; run again when that is solved]"
+            raise Failure(text, changed=bool(eips.done), plan=outcome(cluster, eips.result)["plan"]) from error
     return outcome(cluster, eips.result, eips=report(desired, first, eips.seen))
 
 
