@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.eip_world import World
 
 ROUNDS = 8
-PROFILE = settings(max_examples=150, deadline=None, report_multiple_bugs=False)
+PROFILE = settings(max_examples=100, deadline=None, report_multiple_bugs=False)
 
 
 def ask(*pairs: tuple[Holder, str | None]) -> list[Eip]:
