@@ -46,7 +46,9 @@ HIGH_PRIORITY = 1000  # above whatever the controller gives to a gateway chassis
 class Site(Protocol):
     """What carrying out needs of a site; _gateway_site.GatewaySite is one."""
 
-    ovn: Any  # a Northbound
+    @property
+    def ovn(self) -> Any:
+        """OVN's databases, a _northbound.Northbound."""
 
     def observe(self) -> Observed:
         """One look."""
@@ -245,6 +247,8 @@ class Run:
 
     def verify(self) -> None:
         """Look until the world is as asked. After own changes, put right what the controller made of them."""
+        if not self.done and not unfinished(self._gateway, self.seen):
+            return  # the look that the plan was made from showed it
         self._until(self._tidied if self.done else self._site.observe, lambda seen: not unfinished(self._gateway, seen))
 
     def _tidied(self) -> Observed:

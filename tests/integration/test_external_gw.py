@@ -383,7 +383,8 @@ def test_an_identity_without_rights_is_refused_before_any_write(site: Truth) -> 
 @pytest.mark.parametrize("option", ["nb_endpoint", "sb_endpoint"])
 def test_a_database_that_cannot_be_reached_stops_it_before_any_write(site: Truth, option: str) -> None:
     before, since = site.state(), site.log_length()
-    result = push(**{option: "tcp:127.0.0.1:1", "nodes": [G2, G1, G3]})
+    changes: dict[str, Any] = {option: "tcp:127.0.0.1:1", "nodes": [G2, G1, G3]}
+    result = push(**changes)
     assert result["failed"]
     assert "127.0.0.1:1" in result["msg"]
     assert site.state() == before
