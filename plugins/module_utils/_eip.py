@@ -136,7 +136,9 @@ def _unneeded_policies(eip: Eip, rules: Sequence[NatRule], site: Site) -> list[R
 def _is_free(address: str, eip: Eip, rules: Sequence[NatRule], site: Site) -> bool:
     """Whether nobody else has this overlay address and no NAT rule of it remains."""
     staying = [rule for rule in site.rules_by_logical.get(address, []) if not _goes(rule, eip, rules, site)]
-    return not staying and all(holder == eip.holder for holder in site.holders_at(address))
+    # By name alone: an address kept for a machine that is gone does not tell that it was a machine's.
+    own = (eip.holder.namespace, eip.holder.name)
+    return not staying and all((holder.namespace, holder.name) == own for holder in site.holders_at(address))
 
 
 def _goes(rule: NatRule, eip: Eip, rules: Sequence[NatRule], site: Site) -> bool:

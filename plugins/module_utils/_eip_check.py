@@ -80,7 +80,7 @@ def problems(desired: Sequence[Eip], state: str, observed: Observed) -> list[Pro
     """Everything for which the request is refused before the first write, each with its option's path."""
     found = syntax_problems(desired)
     site = Site(observed)
-    if state == "present":
+    if state == "present" and desired:
         found += _gateway_problems(observed)
         network = _network(observed)
         for eip in desired:

@@ -95,11 +95,12 @@ class World:
         """The target pod gets what the instance has; the source is still there."""
         self._launch(name, self.vms["default", name].instance_eip)
 
-    def delete_vm(self, name: str) -> None:
-        """Address free again, NAT rule and policy left behind."""
+    def delete_vm(self, name: str, address_kept: bool = False) -> None:
+        """NAT rule and policy are left behind; the address is free again, some moments later."""
         self._remove_pods(name)
         del self.vms["default", name]
-        self.kept = {ip: owner for ip, owner in self.kept.items() if owner != ("default", name)}
+        if not address_kept:
+            self.kept = {ip: owner for ip, owner in self.kept.items() if owner != ("default", name)}
 
     def _launch(self, name: str, eip: str | None) -> None:
         ip = next((ip for ip, owner in self.kept.items() if owner == ("default", name)), None)

@@ -227,6 +227,13 @@ def test_removal_for_a_deleted_vm_takes_what_it_left_in_nb(world: World) -> None
     assert (rules(world), matches(world)) == ([], [])
 
 
+def test_removal_for_a_vm_whose_address_is_not_yet_free_takes_the_policy_too(world: World) -> None:
+    drive(world, ask((VM, "10.4.19.101")))
+    world.delete_vm("testing", address_kept=True)
+    assert drive(world, ask((VM, "10.4.19.101")), "absent") == ["clean"]
+    assert (rules(world), matches(world)) == ([], [])
+
+
 def test_removal_leaves_a_deleted_vms_address_that_lives_on_elsewhere(world: World) -> None:
     drive(world, ask((VM, "10.4.19.101")))
     world.delete_vm("testing")
@@ -273,6 +280,9 @@ def worlds(draw: st.DrawFn) -> tuple[World, list[Holder]]:
         world.add_rule(draw(st.sampled_from(ADDRESSES)), draw(st.sampled_from(OVERLAY)))
     for logical in draw(st.sets(st.sampled_from(OVERLAY), max_size=5)):
         world.add_policy(logical, draw(st.sampled_from(["10.4.19.1", "10.4.19.9"])))
+    for name in [name for _namespace, name in world.vms]:
+        if draw(st.integers(0, 5)) == 0:
+            world.delete_vm(name, address_kept=draw(st.booleans()))
     for key, pod in list(world.pods.items()):
         if draw(st.integers(0, 3)) == 0:  # a hand-made change that the controller has not been told of
             world.pods[key] = type(pod)(**{**vars(pod), "eip": draw(maybe_address)})
