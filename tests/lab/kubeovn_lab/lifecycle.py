@@ -101,6 +101,8 @@ def _settle(lab: Lab) -> None:
         _wait(lab, "kube-ovn-controller", lambda: _subnet_ready(api), slow, "subnet ovn-default made")
         for node in lab.nodes:
             _node_settled(lab, api, node, slow)
+    for part in missing(lab):
+        raise LabError(f"{part} has ended\n{processes.tail(lab, part)}")
 
 
 def _node_settled(lab: Lab, api: Api, node: Node, deadline: float) -> None:
