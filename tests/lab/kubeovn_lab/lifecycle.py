@@ -143,6 +143,8 @@ def down(lab: Lab) -> None:
         for path in lab.state.glob("*"):
             if path != lab.logs:
                 _remove(path)
+        if lab.state.exists() and not any(lab.state.iterdir()):
+            lab.state.rmdir()
         say(f"lab {lab.name} is down" if existed else f"there is no lab {lab.name}")
 
 
