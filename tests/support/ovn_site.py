@@ -117,7 +117,7 @@ def fill_southbound(sb: Client, active: int | None = 0, bound: dict[str, int] | 
         row = {"name": chassis, "hostname": NODES[index], "encaps": refs([f"encap{index}"]), "other_config": mappings}
         operations.append(insert("Chassis", row, f"chassis{index}"))
     for key, (port, holder) in enumerate([("cr-ovn-cluster-external", active), *(bound or {}).items()]):
-        row = {"logical_port": port, "datapath": named_uuid("dp"), "tunnel_key": key + 1}
+        row: dict[str, Any] = {"logical_port": port, "datapath": named_uuid("dp"), "tunnel_key": key + 1}
         if port.startswith("cr-"):
             row["type"] = "chassisredirect"
         if holder is not None:
