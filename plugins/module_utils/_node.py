@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
@@ -62,6 +62,14 @@ class Ovs:
     def encap_ips(self) -> list[str]:
         """Addresses that the overlay's tunnels start from."""
         return [text.strip() for text in self.external_ids.get("ovn-encap-ip", "").split(",") if text.strip()]
+
+    def without(self, nic: str, bridge: str, mapping: str) -> Ovs:
+        """As it would be without this NIC in this bridge and without this network."""
+        bridges = {
+            name: tuple(port for port in ports if name != bridge or port != nic) for name, ports in self.bridges.items()
+        }
+        kept = ",".join(f"{net}:{name}" for net, name in self.mappings.items() if net != mapping)
+        return replace(self, bridges=bridges, external_ids={**self.external_ids, "ovn-bridge-mappings": kept})
 
     @property
     def integration_bridge(self) -> str:
@@ -300,3 +308,25 @@ def leftovers(ovs: Ovs, nic: str, bridge: str, mapping: str) -> list[str]:
     if mapping in ovs.mappings:
         found.append(f"ovn-bridge-mappings still has {mapping}:{ovs.mappings[mapping]}")
     return found
+
+
+def release(ovs: Ovs, nic: str, bridge: str, mapping: str, port: str | None) -> list[dict[str, Any]]:
+    """OVSDB operations that take the NIC out of its bridge and the network out of ovn-bridge-mappings.
+
+    They need no further guard: deleting a pair from a map does nothing when its value has changed meanwhile, and
+    inserting one does nothing while its key is there.
+    """
+    operations: list[dict[str, Any]] = []
+    if port is not None and nic in ovs.bridges.get(bridge, ()):
+        mutation = ["ports", "delete", ["set", [["uuid", port]]]]
+        operations.append(
+            {"op": "mutate", "table": "Bridge", "where": [["name", "==", bridge]], "mutations": [mutation]}
+        )
+    if mapping in ovs.mappings:
+        key = "ovn-bridge-mappings"
+        kept = ovs.without(nic, bridge, mapping).external_ids[key]
+        mutations = [["external_ids", "delete", ["map", [[key, ovs.external_ids[key]]]]]]
+        if kept:
+            mutations.append(["external_ids", "insert", ["map", [[key, kept]]]])
+        operations.append({"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": mutations})
+    return operations

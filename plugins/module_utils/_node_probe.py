@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Looks at the node it runs on: links and routes by `ip`, Open vSwitch by its socket, the connection by /proc.
 
-Private to this collection: no promise is made to other users. Read-only, standard library only, and for Python 3.8.
+Private to this collection: no promise is made to other users. Standard library only, and for Python 3.8.
 """
 
 from __future__ import annotations
@@ -146,9 +146,8 @@ def _each(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def select(path: str, queries: Iterable[tuple[str, list[str]]], timeout: float = 10) -> list[list[dict[str, Any]]]:
-    """Rows of some tables of the database Open_vSwitch behind a unix socket, in one transaction (RFC 7047)."""
-    operations = [{"op": "select", "table": table, "where": [], "columns": columns} for table, columns in queries]
+def transact(path: str, operations: list[dict[str, Any]], timeout: float = 10) -> list[dict[str, Any]]:
+    """Results of one transaction in the database Open_vSwitch behind a unix socket (RFC 7047); all of it or OSError."""
     request = {"method": "transact", "params": ["Open_vSwitch", *operations], "id": 1}
     decoder, data = json.JSONDecoder(), b""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
@@ -165,24 +164,41 @@ def select(path: str, queries: Iterable[tuple[str, list[str]]], timeout: float =
             except ValueError:
                 continue  # not all of it is here yet
             if answer.get("id") == 1:
-                return _rows(answer)
+                return _results(answer)
             data = data.decode().lstrip()[end:].encode()  # the server's echo request
 
 
-def _rows(answer: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    results = answer.get("result") or []
+def _results(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    results = [part for part in answer.get("result") or [] if part is not None]
     problems = [part.get("details") or part["error"] for part in results if "error" in part]
     if answer.get("error") or problems:
-        raise OSError(f"it refused to be read: {answer.get('error') or problems[0]}")
+        raise OSError(f"it refused: {answer.get('error') or problems[0]}")
+    return results
+
+
+def select(path: str, queries: Iterable[tuple[str, list[str]]]) -> list[list[dict[str, Any]]]:
+    """Rows of some tables, read at one moment."""
+    operations = [{"op": "select", "table": table, "where": [], "columns": columns} for table, columns in queries]
+    results = transact(path, operations)
     return [[{key: _decode(value) for key, value in row.items()} for row in part["rows"]] for part in results]
+
+
+def ovs_socket(path: str = "") -> str | None:
+    """Open vSwitch's database socket, if there is one."""
+    return next((name for name in ((path,) if path else OVS_SOCKETS) if os.path.exists(name)), None)
+
+
+def port_uuid(path: str, name: str) -> str | None:
+    """The row of the port of this name."""
+    (ports,) = select(path, [("Port", ["_uuid", "name"])])
+    return next((row["_uuid"] for row in ports if row["name"] == name), None)
 
 
 def open_vswitch(path: str = "") -> _node.Ovs:
     """What Open vSwitch's database says; with its `problem` when it cannot be read."""
-    candidates = (path,) if path else OVS_SOCKETS
-    found = next((name for name in candidates if os.path.exists(name)), None)
+    found = ovs_socket(path)
     if found is None:
-        return _node.Ovs(problem=f"there is no socket {candidates[0]}: is Open vSwitch installed and running?")
+        return _node.Ovs(problem=f"there is no socket {path or OVS_SOCKETS[0]}: is Open vSwitch installed and running?")
     queries = [
         ("Open_vSwitch", ["external_ids"]),
         ("Bridge", ["name", "ports"]),

@@ -351,3 +351,33 @@ def test_a_node_whose_ip_command_fails_says_so() -> None:
         _node_probe.default_routes(run)
     with pytest.raises(_node_probe.ProbeError, match=r"4\.18 or newer"):
         _node_probe.links(run)
+
+
+# --- giving it back ---
+
+
+def test_what_is_left_of_a_gateway_is_taken_back_and_nothing_else(vswitch: Path) -> None:
+    ids = {"system-id": "abc", "ovn-bridge-mappings": "other:br-x,external:br-external"}
+    fill(vswitch, {"br-external": {"br-external": {}, "enp8s0": {}}, "br-x": {"br-x": {}, "enp9s0": {}}}, ids)
+    before = _node_probe.open_vswitch(str(vswitch))
+    port = _node_probe.port_uuid(str(vswitch), "enp8s0")
+    operations = _node.release(before, "enp8s0", "br-external", "external", port)
+    _node_probe.transact(str(vswitch), operations)
+    after = _node_probe.open_vswitch(str(vswitch))
+    assert after.bridges == {"br-external": ("br-external",), "br-x": ("br-x", "enp9s0")}
+    assert after.external_ids == {"system-id": "abc", "ovn-bridge-mappings": "other:br-x"}
+    assert after == before.without("enp8s0", "br-external", "external")
+    assert _node.release(after, "enp8s0", "br-external", "external", None) == []
+
+
+def test_mappings_changed_meanwhile_stay_as_they_are(vswitch: Path) -> None:
+    fill(vswitch, {}, {"ovn-bridge-mappings": "external:br-external,new:br-new"})
+    stale = Ovs(external_ids={"ovn-bridge-mappings": "external:br-external,old:br-old"})
+    _node_probe.transact(str(vswitch), _node.release(stale, "enp8s0", "br-external", "external", None))
+    assert _node_probe.open_vswitch(str(vswitch)).mappings == {"external": "br-external", "new": "br-new"}
+
+
+def test_a_refused_transaction_is_an_error(vswitch: Path) -> None:
+    operation = {"op": "mutate", "table": "Nonsense", "where": [], "mutations": []}
+    with pytest.raises(OSError, match="refused"):
+        _node_probe.transact(str(vswitch), [operation])
