@@ -277,6 +277,11 @@ def _raise(gateway: ExternalGateway, seen: Observed) -> Step:
     return Step("raise", text, None if in_order(gateway, seen) else _MOVE, {"nodes": list(gateway.nodes)})
 
 
+# What kube-ovn-controller does whenever the list of nodes changes, be it their order.
+_RELABEL = (
+    "rarely, for about 3 s, a gateway's traffic: the controller drops and restores all labels, and a node daemon that "
+    "looks just then rebuilds its bridge"
+)
 _MOVE = "external traffic, for about a second while it moves to another gateway"
 
 
@@ -288,7 +293,8 @@ def _write(texts: Texts, current: Texts | None) -> Step:
     texts = {key: value for key, value in texts.items() if not _same(key, value, current.get(key))}
     if texts:
         changes = ", ".join(f"{key}={value} (was {current.get(key, 'missing')})" for key, value in texts.items())
-        return Step("write_config_map", f"set in ConfigMap {CONFIG_MAP}: {changes}", None, dict(texts))
+        loss = _RELABEL if NODES_KEY in texts else None
+        return Step("write_config_map", f"set in ConfigMap {CONFIG_MAP}: {changes}", loss, dict(texts))
     revision = next_revision(current)
     text = f"make kube-ovn-controller look again: {REVISION_KEY}={revision} in ConfigMap {CONFIG_MAP}"
     return Step("write_config_map", text, None, {REVISION_KEY: revision})
