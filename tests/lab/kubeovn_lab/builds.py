@@ -166,7 +166,7 @@ def _remove_old(lab: Lab) -> None:
 
 
 def _uml_image(lab: Lab) -> None:
-    """The same tree as an ext4 image. Machines' disks are copy-on-write files over it, so it never changes in place."""
+    """The same tree as an ext4 image, under copy-on-write disks: never changed in place; a journal for hard power-offs."""
     if lab.uml_image.exists():
         return
     with step("image for user-mode Linux made"):
@@ -174,7 +174,7 @@ def _uml_image(lab: Lab) -> None:
         new = lab.uml_image.with_suffix(".tmp")
         new.unlink(missing_ok=True)
         run(["truncate", "-s", "3G", new])
-        options = ["-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0"]
+        options = ["-J", "size=16", "-E", "lazy_itable_init=1,root_owner=0:0"]
         run(["mke2fs", "-q", "-t", "ext4", *options, "-d", lab.rootfs, new])
         new.rename(lab.uml_image)
 
