@@ -26,7 +26,7 @@ def test_each_counts_as_a_failure(tmp_path: Path) -> None:
         (tmp_path / f"test_{number}.py").write_text(f"import pytest\n{body}\n")
     options = ["-q", "-p", "support.no_skips", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
     env = {**os.environ, "PYTHONPATH": str(TOP / "tests")}
-    argv = [VENV / "bin" / "pytest", *options]
+    argv = [str(VENV / "bin" / "pytest"), *options]
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
     assert done.stdout.splitlines()[-1].startswith("4 failed, 1 passed, 3 errors"), done.stdout  # before or in the test

@@ -26,7 +26,7 @@ def cache_folder() -> Path:
 
 
 def run(
-    argv: Sequence[str | Path],
+    argv: Sequence[object],
     *,
     show: Show | None = None,
     cwd: Path = TOP,

@@ -14,7 +14,7 @@ def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.outcome = "failed"
         report.longrepr = f"skipping and expected failures are not allowed here: {expected or report.longrepr}"
     if expected is not None:
-        del report.wasxfail  # type: ignore[union-attr]  # set by pytest's own xfail plugin, which would count it
+        del report.wasxfail  # pytest's own xfail plugin would count it
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
