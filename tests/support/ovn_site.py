@@ -117,12 +117,12 @@ def fill_southbound(sb: Client, active: int | None = 0, bound: dict[str, int] | 
         row = {"name": chassis, "hostname": NODES[index], "encaps": refs([f"encap{index}"]), "other_config": mappings}
         operations.append(insert("Chassis", row, f"chassis{index}"))
     for key, (port, holder) in enumerate([("cr-ovn-cluster-external", active), *(bound or {}).items()]):
-        row: dict[str, Any] = {"logical_port": port, "datapath": named_uuid("dp"), "tunnel_key": key + 1}
+        binding: dict[str, Any] = {"logical_port": port, "datapath": named_uuid("dp"), "tunnel_key": key + 1}
         if port.startswith("cr-"):
-            row["type"] = "chassisredirect"
+            binding["type"] = "chassisredirect"
         if holder is not None:
-            row["chassis"] = named_uuid(f"chassis{holder}")
-        operations.append(insert("Port_Binding", row))
+            binding["chassis"] = named_uuid(f"chassis{holder}")
+        operations.append(insert("Port_Binding", binding))
     sb.transact(operations)
 
 

@@ -166,7 +166,7 @@ def _remove_old(lab: Lab) -> None:
 
 
 def _uml_image(lab: Lab) -> None:
-    """The same tree as an ext4 image, under copy-on-write disks: never changed in place; a journal for hard power-offs."""
+    """The same tree as an ext4 image under copy-on-write disks, never changed in place; it outlives hard power-offs."""
     if lab.uml_image.exists():
         return
     with step("image for user-mode Linux made"):
