@@ -197,7 +197,7 @@ class Cluster:
 
     def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout: float = 30.0) -> str:
         """Run a command in a container: its standard output. Another code than 0 is an error."""
-        if any(name.lower().startswith("impersonate-") for name, _ in self._headers):
+        if any(name.lower().startswith("impersonate-") for name, value in self._headers):
             raise ClusterError(
                 f"exec into pod {namespace}/{pod} cannot impersonate a user",
                 hint="reach OVN over TCP instead: ovn_connection=tcp with nb_endpoint and sb_endpoint",

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ def live(lab: Lab) -> Iterator[Live]:
     eventually(lambda: live.ping("10.4.19.254"), bool, 60, "the gateway answers from outside")
     eventually(lambda: live.launcher(VM), bool, 120, "the VM runs")
     for name in (POD, OTHER):
-        eventually(lambda name=name: live.annotations("pod", name).get(ROUTED), bool, 120, f"pod {name} runs")
+        eventually(partial(live.annotations, "pod", name), lambda found: ROUTED in found, 120, f"pod {name} runs")
     yield live
     release(VM, POD, OTHER)
     live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, POD, OTHER, "--wait=true")
