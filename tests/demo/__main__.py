@@ -35,7 +35,7 @@ RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+f
 def main() -> int:
     """All steps, then the table; the lab stays up."""
     demo = Demo(total=6)
-    lab = Lab(os.environ.get("LAB_NAME", "site"), owned=False)
+    lab = Lab(os.environ.get("LAB_NAME", "site"))
     try:
         _steps(demo, lab)
     except (StepFailed, CommandFailed) as error:
