@@ -24,7 +24,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
-    DEFAULT_VPC,
     EXTERNAL_SWITCH,
     GatewayNode,
     NatRule,
@@ -141,9 +140,7 @@ def external_switch(ovn: Ovn) -> dict[str, Any] | None:
 
 def _site(seen: Seen) -> Site:
     """The index that knows whose an overlay address is; nothing else of it is used here."""
-    # A pod of another VPC may have the same overlay address and has nothing to do with these rows.
-    pods = tuple(pod for pod in seen.pods if pod.vpc in (None, DEFAULT_VPC))
-    return Site(Observed(True, None, (), pods, seen.vms, seen.ovn, {}, seen.kept))
+    return Site(Observed(True, None, (), seen.pods, seen.vms, seen.ovn, {}, seen.kept))
 
 
 def _nat_rule(rule: NatRule, site: Site) -> dict[str, Any]:

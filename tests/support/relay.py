@@ -55,14 +55,17 @@ class Relay:
             server.shutdown(socket.SHUT_WR)
 
     def _back(self, server: socket.socket, client: socket.socket, cut: int) -> None:
+        ended = False
         with contextlib.suppress(OSError):
             while data := server.recv(1 << 16):
-                self.received += data
                 if 0 <= cut < len(data):
                     client.sendall(data[:cut])
                     break
                 for start in range(0, 0 if self._mute else len(data), self._piece):
                     client.sendall(data[start : start + self._piece])
+                self.received += data  # noted when the client has it
             else:
-                self.closed_by_server += 1
+                ended = True
+        with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
+        self.closed_by_server += ended  # noted when the client can see it

@@ -237,12 +237,12 @@ def test_a_restarted_server_is_found_again_also_for_a_write(ovsdb: OvsdbServer) 
 
 
 def test_echo_requests_of_an_idle_time_are_answered(ovsdb: OvsdbServer, make_relay: Make) -> None:
-    relay = make_relay(f"tcp:127.0.0.1:{impatient_port(ovsdb)}")
+    relay = make_relay(f"tcp:127.0.0.1:{impatient_port(ovsdb, 3000)}")
     client = connect(relay.tcp, NB_DATABASE, 5)
     assert names(client) == []
     wait_for("the server asks for an echo", lambda: b'"echo"' in relay.received)
     assert names(client) == []
-    assert json.loads('"echo"') in [message.get("id") for message in Framing().feed(bytes(relay.sent))]
+    assert "echo" in [message.get("id") for message in Framing().feed(bytes(relay.sent))]
     assert relay.connections == 1
 
 
@@ -253,7 +253,7 @@ def test_a_connection_that_idled_too_long_is_made_anew(ovsdb: OvsdbServer, make_
     wait_for("the server hangs up", lambda: relay.closed_by_server)
     client.transact([insert_switch("a")])
     assert names(client) == ["a"]
-    assert relay.connections == 2
+    assert relay.connections > 1  # on a busy machine it may have idled too long again
 
 
 @pytest.mark.parametrize(
@@ -372,9 +372,9 @@ def unused_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def impatient_port(server: OvsdbServer) -> int:
-    """A port on which the server asks for an echo after a second and hangs up after another."""
-    connection = {"target": "ptcp:0:127.0.0.1", "inactivity_probe": 1000}
+def impatient_port(server: OvsdbServer, probe: int = 1000) -> int:
+    """A port on which the server asks for an echo after so many milliseconds and hangs up after as many again."""
+    connection = {"target": "ptcp:0:127.0.0.1", "inactivity_probe": probe}
     connect(server.unix, NB_DATABASE, 5).transact(
         [
             {"op": "insert", "table": "Connection", "uuid-name": "c", "row": connection},
