@@ -189,10 +189,10 @@ def test_an_answer_that_comes_byte_by_byte(ovsdb: OvsdbServer, make_relay: Make)
 def test_a_huge_answer_is_whole(ovsdb: OvsdbServer) -> None:
     client = connect(ovsdb.tcp, NB_DATABASE, 30)
     wide = "}" * 200  # tempts the reader to see the end where it is not
-    for start in range(0, 20_000, 5_000):
+    for start in range(0, 10_000, 5_000):
         client.transact([insert_switch(f"s{n}", external_ids=to_map({"x": wide})) for n in range(start, start + 5_000)])
     rows = client.select("Logical_Switch", ["name", "external_ids"])
-    assert len({row["name"] for row in rows}) == 20_000
+    assert len({row["name"] for row in rows}) == 10_000
     assert all(row["external_ids"]["x"] == wide for row in rows)
 
 
