@@ -396,7 +396,8 @@ def test_the_launcher_pod_itself_is_refused(clean: Live) -> None:
 
 @pytest.mark.usefixtures("clean")
 def test_without_a_gateway_configured_it_says_so() -> None:
-    result = eip({"pod": POD, "address": ONE}, configmap_namespace="default")
+    admin = os.environ["KUBECONFIG_ADMIN"]  # the collection's own identity may not read ConfigMaps elsewhere
+    result = eip({"pod": POD, "address": ONE}, configmap_namespace="default", kubeconfig=admin)
     assert result["failed"]
     assert "no external gateway is configured" in result["msg"]
     assert "kubeovn.core.ovn_external_gw" in result["msg"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import is_late, plan, wants_kept
@@ -286,15 +287,26 @@ def worlds(draw: st.DrawFn) -> tuple[World, list[Holder]]:
             world.migrate(holder.name)
     if draw(st.booleans()):
         world.controller()
+    draw(disturbances(world))
+    return world, holders
+
+
+@st.composite
+def disturbances(draw: st.DrawFn, world: World) -> None:
+    """What else there may be: foreign and leaked rows, deleted VMs, OvnEips, annotations changed by hand."""
     for _number in range(draw(st.integers(0, 4))):
         world.add_rule(draw(st.sampled_from(ADDRESSES)), draw(st.sampled_from(OVERLAY)))
     for logical in draw(st.sets(st.sampled_from(OVERLAY), max_size=5)):
         world.add_policy(logical, draw(st.sampled_from(["10.4.19.1", "10.4.19.9"])))
-    _behind_the_controller(draw, world)
+    for name in [name for _namespace, name in world.vms]:
+        if draw(st.integers(0, 5)) == 0:
+            world.delete_vm(name, address_kept=draw(st.booleans()))
+    for key, pod in list(world.pods.items()):
+        if draw(st.integers(0, 3)) == 0:  # the controller has not been told of it
+            world.pods[key] = replace(pod, eip=draw(maybe_address))
     claims = {pod.eip for pod in world.pods.values()} | {vm.template_eip for vm in world.vms.values()}
     if free := [address for address in ADDRESSES if address not in claims]:
         world.ovn_eips |= dict.fromkeys(draw(st.sets(st.sampled_from(free), max_size=1)), "someones")
-    return world, holders
 
 
 @st.composite
