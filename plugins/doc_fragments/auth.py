@@ -113,6 +113,7 @@ options:
 requirements:
   - python >= 3.11
   - kubernetes >= 28.1.0, but not 36.0.0 and not 36.0.1, which send no tokens
+  - netaddr >= 0.10.1
 notes:
   - Results name the cluster that was spoken to as RV(ignore:cluster).
 """

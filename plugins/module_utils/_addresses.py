@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, NetmaskValueError
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Problem
+
+# _module says so when it is missing.
+with suppress(ImportError):
+    import netaddr
 
 LONGEST_NIC_NAME = 15  # Linux: IFNAMSIZ, less its final zero
 SMALLEST_PREFIX = 30  # the longest prefix that leaves room for two hosts and a broadcast address
 OWN_BRIDGES = frozenset({"br-int", "br-external"})  # never a NIC to hand over
 
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _CIDR = re.compile(r"[0-9.]+/[0-9]{1,2}")
 
 
@@ -73,26 +77,26 @@ def not_a_host_of(address: IPv4Address, network: IPv4Network) -> str:
 
 
 def parse_mac(path: str, text: str, problems: list[Problem]) -> str | None:
-    """A MAC address that one router port can have, in lower case with colons."""
-    mac = text.lower().replace("-", ":")
-    if not _MAC.fullmatch(mac):
+    """A MAC address that one router port can have, in any usual form; in lower case with colons, as OVN writes it."""
+    if not netaddr.valid_mac(text):
         problems.append(Problem(path, f"{text!r} is not a MAC address", "the form is 16:52:f3:13:6a:25"))
         return None
-    if int(mac[:2], 16) & 1:
+    eui = netaddr.EUI(text, version=48, dialect=netaddr.mac_unix_expanded)
+    if eui.words[0] & 1:
         hint = "the first byte of a single host's MAC is even, as in 16:52:f3:13:6a:25"
-        problems.append(Problem(path, f"{mac} is a multicast address", hint))
+        problems.append(Problem(path, f"{eui} is a multicast address", hint))
         return None
-    if mac == "00:00:00:00:00:00":
-        problems.append(Problem(path, f"{mac} is nobody's address", "the form is 16:52:f3:13:6a:25"))
+    if not int(eui):
+        problems.append(Problem(path, f"{eui} is nobody's address", "the form is 16:52:f3:13:6a:25"))
         return None
-    return mac
+    return str(eui)
 
 
 def derived_mac(address: IPv4Address) -> str:
     """A stable, locally administered MAC for the router port: its address is unique on its network, so this is too."""
     digest = bytearray(hashlib.sha256(f"kubeovn.core router port {address}".encode()).digest()[:6])
     digest[0] = digest[0] & 0xFC | 0x02  # unicast, locally administered
-    return ":".join(f"{byte:02x}" for byte in digest)
+    return str(netaddr.EUI(int.from_bytes(digest, "big"), version=48, dialect=netaddr.mac_unix_expanded))
 
 
 def check_nic_name(path: str, name: str, problems: list[Problem]) -> None:

@@ -9,9 +9,10 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError, open_cluster
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Plan, Problem
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
@@ -87,6 +88,8 @@ def run(work: Work, argument_spec: Mapping[str, Any], **options: Any) -> None:
     """Do a module's work with its cluster and end the process with the result. Every foreseen error is one message."""
     module = AnsibleModule(argument_spec=dict(argument_spec), **options)
     _unmask(module)
+    if not find_spec("netaddr"):
+        module.fail_json(msg=missing_required_lib("netaddr"), problems=[])
     where: dict[str, Any] = {}
     try:
         cluster = open_cluster(module.params)

@@ -86,7 +86,11 @@ def test_hosts_of_a_network(address: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "mac"),
-    [("16:52:F3:13:6A:25", "16:52:f3:13:6a:25"), ("16-52-f3-13-6a-25", "16:52:f3:13:6a:25")],
+    [
+        ("16:52:F3:13:6A:25", "16:52:f3:13:6a:25"),
+        ("16-52-f3-13-6a-25", "16:52:f3:13:6a:25"),
+        ("1652.f313.6a25", "16:52:f3:13:6a:25"),
+    ],
 )
 def test_good_macs(text: str, mac: str) -> None:
     problems: list[Problem] = []
@@ -99,7 +103,7 @@ def test_good_macs(text: str, mac: str) -> None:
     [
         ("16:52:f3:13:6a", "not a MAC"),
         ("16:52:f3:13:6a:2g", "not a MAC"),
-        ("1652.f313.6a25", "not a MAC"),
+        ("1652.f313.6a25.11", "not a MAC"),
         ("01:00:5e:00:00:01", "multicast"),
         ("ff:ff:ff:ff:ff:ff", "multicast"),
         ("00:00:00:00:00:00", "nobody"),
