@@ -25,6 +25,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     ClusterError,
     Resource,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._controller import idle_problem, is_idle, leadership
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import (
     CLEAN,
     INSTANCE,
@@ -47,6 +48,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import kept_addresses, pod_view, vm_view
+from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock
 
 RESOURCES: Mapping[str, Resource] = {TEMPLATE: VMS, INSTANCE: VMIS, POD: PODS, REROUTE: PODS}
 RIGHTS_HINT = "docs/rbac.yml of this collection lists the rights needed"
@@ -122,6 +124,14 @@ def denied(steps: Sequence[Step], cluster: Cluster) -> list[Problem]:
         for resource, namespace in needed
         if not cluster.may("patch", resource, namespace)
     ]
+
+
+def idle(steps: Sequence[Step], cluster: Cluster, clock: Clock) -> list[Problem]:
+    """Whether the steps need kube-ovn-controller and there is none, asked before the first write."""
+    if not any(step.action in (POD, REROUTE) for step in steps):
+        return []
+    first = leadership(cluster)
+    return [idle_problem(first)] if first and is_idle(first, lambda: leadership(cluster), clock) else []
 
 
 def apply(steps: Sequence[Step], cluster: Cluster, northbound: Northbound) -> None:

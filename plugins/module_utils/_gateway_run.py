@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from ansible_collections.kubeovn.core.plugins.module_utils._controller import Leadership, idle_problem, is_idle
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     Observed,
     in_order,
@@ -28,7 +29,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import
     first_ready,
     unfinished,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway_site import CONTROLLER, Leadership
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIRST_CHASSIS_PRIORITY,
     ExternalGateway,
@@ -98,21 +98,7 @@ class Run:
         if not any(step.action in ("write_config_map", "delete_config_map") for step in plan.steps):
             return []
         first = self._leadership = self._site.leadership()
-        if first is None or (first.holder and first.age <= first.duration):
-            return []
-        # This machine's clock may be wrong: believe only a Lease that is not renewed before our eyes.
-        patience = first.duration / 2 if first.holder else 0.0
-        try:
-            until(self._site.leadership, lambda now: now is None or now.renewed != first.renewed, patience, self._clock)
-        except Deadline:
-            return [self._idle(first)]
-        return []
-
-    @staticmethod
-    def _idle(lease: Leadership) -> Problem:
-        last = f"its Lease was last renewed at {lease.renewed}" + (f" by {lease.holder}" if lease.holder else "")
-        hint = f"start it: kubectl -n kube-system get pods -l app={CONTROLLER}"
-        return Problem(CONTROLLER, f"is not running: {last}", hint)
+        return [idle_problem(first)] if first and is_idle(first, self._site.leadership, self._clock) else []
 
     # --- steps
 
@@ -243,7 +229,7 @@ class Run:
         problems = unfinished(self._gateway, seen)
         before, now = self._leadership, self._site.leadership()
         idle = now and (not now.holder or (before and before.renewed == now.renewed and now.age > now.duration))
-        return [self._idle(now), *problems] if now and idle else problems
+        return [idle_problem(now), *problems] if now and idle else problems
 
     def verify(self) -> None:
         """Look until the world is as asked. After own changes, put right what the controller made of them."""

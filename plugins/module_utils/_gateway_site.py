@@ -9,13 +9,10 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     CONFIG_MAPS,
-    LEASES,
     NODES,
     SUBNETS,
     VPCS,
@@ -23,6 +20,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     ClusterError,
     Resource,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._controller import Leadership, leadership
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
@@ -34,19 +32,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import gateway_node
-
-CONTROLLER = "kube-ovn-controller"  # also the name of the Lease that its leader renews
-CONTROLLER_NAMESPACE = "kube-system"
-
-
-@dataclass(frozen=True)
-class Leadership:
-    """Who leads kube-ovn-controller, as its Lease says."""
-
-    holder: str  # empty: the last leader stepped down when it was stopped
-    renewed: str
-    age: float  # seconds since then, by this machine's clock
-    duration: float  # after so many seconds without renewal another one may lead
 
 
 class GatewaySite:
@@ -93,19 +78,7 @@ class GatewaySite:
 
     def leadership(self) -> Leadership | None:
         """Who leads kube-ovn-controller; None when that cannot be seen."""
-        try:
-            lease = self._cluster.get(LEASES, CONTROLLER_NAMESPACE, CONTROLLER)
-        except ClusterError as error:
-            if error.status == 403:  # nice to know, no more
-                return None
-            raise
-        spec = (lease or {}).get("spec") or {}
-        renewed = spec.get("renewTime")
-        if not renewed:
-            return None
-        age = datetime.now(UTC) - datetime.fromisoformat(renewed)
-        holder, duration = spec.get("holderIdentity") or "", float(spec.get("leaseDurationSeconds") or 30)
-        return Leadership(holder, renewed, age.total_seconds(), duration)
+        return leadership(self._cluster)
 
     def denied(self, actions: Sequence[str], create: bool) -> list[Problem]:
         """The rights that this identity lacks for these actions."""

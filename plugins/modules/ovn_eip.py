@@ -283,12 +283,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import apply, denied, observe
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import apply, denied, idle, observe
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import problems, requests
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run, report
 from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, Failure, outcome, refuse, run
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
+from ansible_collections.kubeovn.core.plugins.module_utils._wait import SystemClock
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
@@ -305,7 +306,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     first = eips.seen
     refuse(bad + problems(desired, state, first))
     if not module.check_mode:
-        refuse(denied(eips.planned.steps, cluster))
+        refuse(denied(eips.planned.steps, cluster) + idle(eips.planned.steps, cluster, SystemClock()))
         try:
             eips.settle(params["wait_timeout"]) if params["wait"] else eips.write()
         except Failure as failure:

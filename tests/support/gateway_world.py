@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.kubeovn.core.plugins.module_utils._controller import Leadership
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import NODES_KEY, Observed, listed_nodes
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway_site import Leadership
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     LOCALNET_PORT,
     ROUTER_PORT,
