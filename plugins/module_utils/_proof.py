@@ -117,7 +117,7 @@ def _router_port(expected: Expected, seen: Seen) -> Check:
 
 
 def _node(expected: Expected, seen: Seen, node: str) -> Check:
-    name = f"{node}: {BRIDGE} holds {expected.nic} and {PATCH_PORT}, mapping {EXTERNAL_SWITCH}:{BRIDGE}"
+    name = f"{node} has {BRIDGE} with NIC and patch port, mapped to {EXTERNAL_SWITCH}"
     result = seen.nodes.get(node) or {}
     ovs = result.get("ovs") or {"problem": result.get("msg") or "the node could not be asked"}
     if ovs.get("problem"):
@@ -125,8 +125,9 @@ def _node(expected: Expected, seen: Seen, node: str) -> Check:
     ports = ovs["bridges"].get(BRIDGE)
     mapping = ovs["bridge_mappings"].get(EXTERNAL_SWITCH)
     right = ports is not None and {expected.nic, PATCH_PORT} <= set(ports) and mapping == BRIDGE
-    held = f"{BRIDGE}: {', '.join(ports) or 'empty'}" if ports is not None else f"no {BRIDGE}"
-    return Check(name, OK if right else FAILED, f"{held}; {EXTERNAL_SWITCH}:{mapping or 'not mapped'}")
+    held = ", ".join(port for port in ports if port != BRIDGE) or f"{BRIDGE} is empty" if ports else f"no {BRIDGE}"
+    mapped = f"{EXTERNAL_SWITCH}:{mapping}" if mapping else f"{EXTERNAL_SWITCH} is not mapped"
+    return Check(name, OK if right else FAILED, f"{held}; {mapped}")
 
 
 def _active_gateway(expected: Expected, seen: Seen) -> Check:
