@@ -17,8 +17,8 @@ demo: ## a whole site on this machine: lab up, gateways, a VM with an EIP, proof
 test: ## everything that fits an hour: unit tests, linters, integration tests and Molecule scenarios on a lab of its own
 	$(PYTEST) -v -m "not full"
 
-test-full: ## `make test` and what takes longer
-	$(PYTEST) -v
+test-full: ## `make test` and what takes longer; generated tests with new examples each time
+	HYPOTHESIS_PROFILE=random $(PYTEST) -v
 
 bench: ## figures and ratios; fails when one is missed
 	$(TOOLS)/setup bench

@@ -40,6 +40,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFa
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, Deadline, until
 
 CONTROLLER_PATIENCE = 10.0  # seconds; the controller looks every second
+CONTROLLER_TURN = 3.0  # seconds in which it has seen a changed ConfigMap and made of it what it makes of it
 HIGH_PRIORITY = 1000  # above whatever the controller gives to a gateway chassis that it adds
 
 
@@ -88,6 +89,7 @@ class Run:
         self._timeout = timeout
         self._leadership: Leadership | None = None
         self._raised = False
+        self._quiet = 0.0  # from then on, nothing that was written is still to be taken notice of
         self.seen = seen
         self.done: list[Step] = []
 
@@ -109,7 +111,7 @@ class Run:
             "set_router_port": self._set_router_port,
             "set_nexthop": self._set_nexthop,
             "raise": self._raise,
-            "write_config_map": lambda step: self._site.write_config_map(step.data),
+            "write_config_map": self._write_config_map,
             "order": self._order,
             "delete_gateway_chassis": self._take_out,
             "label": lambda step: self._site.label(step.data["labels"]),
@@ -135,6 +137,10 @@ class Run:
     def _raise(self, _step: Step) -> None:
         self._site.ovn.set_priorities(priorities(self._present, self.seen, HIGH_PRIORITY))
         self._raised = True
+
+    def _write_config_map(self, step: Step) -> None:
+        self._site.write_config_map(step.data)
+        self._quiet = min(self._clock.monotonic() + CONTROLLER_TURN, self._end)
 
     def _order(self, _step: Step) -> None:
         gateway = self._present
@@ -235,7 +241,19 @@ class Run:
         """Look until the world is as asked. After own changes, put right what the controller made of them."""
         if not self.done and not unfinished(self._gateway, self.seen):
             return  # the look that the plan was made from showed it
+        self._await_controller()
         self._until(self._tidied if self.done else self._site.observe, lambda seen: not unfinished(self._gateway, seen))
+
+    def _await_controller(self) -> None:
+        """Let the controller take its turn at the ConfigMap before the world is called as asked.
+
+        Whatever text changed, it adds chassis rows that were left out; older versions tear down and build anew, in an
+        order of their own. It leaves no sign of having looked, so there is nothing to wait for but the time.
+        """
+        left = self._quiet - self._clock.monotonic()
+        if left > 0:
+            with suppress(Deadline):
+                until(self._tidied, lambda _seen: False, left, self._clock)
 
     def _tidied(self) -> Observed:
         seen = self._site.observe()
