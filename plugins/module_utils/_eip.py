@@ -35,7 +35,7 @@ def plan(desired: Sequence[Eip], state: str, observed: Observed) -> Plan:
     each = [(eip, list(one(eip, site))) for eip in desired]
     steps = [step for _eip, steps in each for step in steps]
     steps.sort(key=lambda step: (is_late(step), ORDER.index(step.action)))
-    steps = _with_orphans(steps, site)
+    steps = _with_orphans(_each_once(steps), site)
     touched = [eip for eip, steps in each if steps]
     before = {str(eip.holder): shown(eip.holder, site) for eip in touched}
     after = {str(eip.holder): shown(eip.holder, site) for eip in touched}
@@ -47,6 +47,21 @@ def plan(desired: Sequence[Eip], state: str, observed: Observed) -> Plan:
 def is_late(step: Step) -> bool:
     """Whether the step must wait until Kube-OVN's controller has done what the steps before it ask for."""
     return bool(step.data.get("late"))
+
+
+def _each_once(steps: Sequence[Step]) -> list[Step]:
+    """The steps, with a rule that two holders would delete in the first one only."""
+    result: list[Step] = []
+    taken: set[NatRule] = set()
+    for step in steps:
+        rules = tuple(rule for rule in step.data.get("rules", ()) if rule not in taken)
+        taken.update(rules)
+        if step.action != CLEAN or rules == step.data["rules"]:
+            result.append(step)
+        elif rules or step.data["policies"]:
+            data = step.data
+            result.append(_clean(data["holder"], rules, data["policies"], data["reason"], data["late"]))
+    return result
 
 
 def _with_orphans(steps: Sequence[Step], site: Site) -> list[Step]:
@@ -69,7 +84,8 @@ def wants_kept(desired: Iterable[Eip], observed: Observed) -> bool:
     for eip in desired:
         if not site.logical_addresses(eip.holder):
             return True
-        rules = site.rules_by_external.get(eip.address or "", [])
+        addresses = [eip.address] if eip.address else site.claims_of(eip.holder)
+        rules = [rule for address in addresses for rule in site.rules_by_external.get(address, [])]
         if any(is_eip_rule(rule) and not site.holders_at(rule.logical_ip) for rule in rules):
             return True
     return False
@@ -104,6 +120,10 @@ def detach(eip: Eip, site: Site) -> Iterable[Step]:
     def released(address: str | None) -> bool:
         return address is not None and eip.address in (None, address)
 
+    # Before the annotations go: only they say that such a rule was the holder's.
+    dead = _left_behind(holder, eip.address, site)
+    if dead:
+        yield _clean(holder, dead, [], "Kube-OVN leaves it behind")
     yield from _annotate_vm(holder, site, released, None)
     for pod in site.pods_of(holder):
         if released(pod.eip) and not pod.deleting:
@@ -111,8 +131,6 @@ def detach(eip: Eip, site: Site) -> Iterable[Step]:
     # Kube-OVN takes the NAT rules of a pod whose eip is gone when it routes the pod anew; the policy it leaves.
     waiting = any(pod.ip and (released(pod.eip) or is_unrouting(pod)) for pod in site.pods_of(holder))
     rules = [] if waiting else [rule for rule in site.own_rules(holder) if released(rule.external_ip)]
-    if not rules and not waiting:
-        rules = _left_behind(holder, eip.address, site)
     policies = _unneeded_policies(eip, rules, site)
     if rules or policies:
         yield _clean(holder, rules, policies, "Kube-OVN leaves it behind", late=waiting)
@@ -153,8 +171,7 @@ def _left_behind(holder: Holder, address: str | None, site: Site) -> list[NatRul
     """Rules of the holder's EIPs that lead to an overlay address of nobody: its own of a former life."""
     wanted = [address] if address else site.claims_of(holder)
     rules = [rule for external in wanted for rule in site.rules_by_external.get(external, [])]
-    free = [rule for rule in rules if site.is_leftover(rule, holder)]
-    return [rule for rule in free if all(claim.holder == holder for claim in site.claims(rule.external_ip))]
+    return [rule for rule in rules if site.is_leftover(rule, holder)]
 
 
 def _in_the_way(holder: Holder, address: str, site: Site) -> list[NatRule]:
