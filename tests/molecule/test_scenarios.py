@@ -12,10 +12,10 @@ SCENARIOS = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molec
 SHOWN = ("PLAY [", "TASK [", "INFO", "WARNING", "ERROR", "CRITICAL", "fatal:", "[ERROR]")
 
 
-def molecule(show: Show, command: str, scenario: str) -> None:
+def molecule(show: Show, command: str, scenario: str, *options: str) -> None:
     """One Molecule command; the names of its plays and tasks are shown while they run."""
     run(
-        [VENV / "bin" / "molecule", command, "--scenario-name", scenario],
+        [VENV / "bin" / "molecule", command, "--scenario-name", scenario, *options],
         env={"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
         show=lambda line: show(line) if line.lstrip().startswith(SHOWN) else None,
         timeout=1200,
@@ -34,4 +34,5 @@ def shared(show: Show) -> Iterator[None]:
 @pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "default"])
 @pytest.mark.usefixtures("shared")
 def test_scenario(scenario: str, show: Show) -> None:
-    molecule(show, "test", scenario)
+    # What scenarios share is ended once, by the fixture: else the whole site would be torn down after each of them.
+    molecule(show, "test", scenario, "--destroy", "never")
