@@ -272,10 +272,9 @@ def first_ready(gateway: ExternalGateway, seen: Observed) -> GatewayNode | None:
 
 
 def unverified(gateway: ExternalGateway, seen: Observed) -> list[str]:
-    """What nobody can say from here."""
-    nodes = (node for name in gateway.nodes if (node := seen.node(name)))
-    return [
-        f"node {node.name} is not Ready: whether its bridge, NIC and tunnels are right was not seen"
-        for node in nodes
-        if not node.ready
-    ]
+    """What nobody can say from here: the node's own side, which a role gathers."""
+    nodes = [node for name in gateway.nodes if (node := seen.node(name))]
+    away = [node.name for node in nodes if not node.ready]
+    found = [f"node {name} is not Ready: whether its bridge, NIC and tunnels are right was not seen" for name in away]
+    text = f"whether {gateway.nic} is in the node's bridge is seen on the node only; role external_gateway looks"
+    return found + [f"node {node.name}: {text}" for node in nodes if node.ready]

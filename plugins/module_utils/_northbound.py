@@ -172,14 +172,6 @@ class Northbound:
             operations += _remove_from_router("nat", some_rules) + _remove_from_router("policies", some_policies)
             self.nb.transact(operations)
 
-    def delete_nat(self, rules: Sequence[NatRule]) -> None:
-        """Delete NAT rows only."""
-        self.delete_leftovers(rules, ())
-
-    def delete_policies(self, policies: Sequence[RoutePolicy]) -> None:
-        """Delete routing policies only."""
-        self.delete_leftovers((), policies)
-
     def set_nexthops(self, policies: Sequence[RoutePolicy], nexthop: str) -> None:
         """Send the packets of these policies to another next hop, all at once."""
         operations = [_policy_guard(policy, nexthops=True) for policy in policies]

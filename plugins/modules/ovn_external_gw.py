@@ -206,7 +206,9 @@ active_node:
   type: str
   sample: jah-k3s-h100-001
 unverified:
-  description: What was not seen to be right, and why. Empty when all was seen.
+  description:
+    - What was not seen to be right, and why. A node's own side (its bridge and NIC) cannot be seen from here;
+      role P(kubeovn.core.external_gateway#role) sees it on the node.
   returned: success
   type: list
   elements: str

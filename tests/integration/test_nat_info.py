@@ -159,10 +159,10 @@ def test_a_guarded_write_reaches_ovn(live: Live, cluster: Cluster, way: str) -> 
         rule = next(rule for rule in northbound.observe().nat_rules if rule.external_ip == address)
         live.nbctl("set", "NAT", rule.uuid, 'logical_ip="10.253.255.251"')
         with pytest.raises(GuardFailed):
-            northbound.delete_nat([rule])
+            northbound.delete_leftovers([rule], [])
         rule = next(rule for rule in northbound.observe().nat_rules if rule.external_ip == address)
         before = live.rules()
-        northbound.delete_nat([rule])
+        northbound.delete_leftovers([rule], [])
         assert set(before) - set(live.rules()) == {("dnat_and_snat", address, "10.253.255.251")}
     finally:
         live.nbctl("--if-exists", "lr-nat-del", "ovn-cluster", "dnat_and_snat", address)

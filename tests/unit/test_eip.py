@@ -269,16 +269,6 @@ OVERLAY = [f"10.253.0.{number}" for number in range(2, 12)]
 maybe_address = st.none() | st.sampled_from(ADDRESSES)
 
 
-def _behind_the_controller(draw: st.DrawFn, world: World) -> None:
-    """Deleted VMs and changes by hand."""
-    for name in [name for _namespace, name in world.vms]:
-        if draw(st.integers(0, 5)) == 0:
-            world.delete_vm(name, address_kept=draw(st.booleans()))
-    for key, pod in list(world.pods.items()):
-        if draw(st.integers(0, 3)) == 0:  # a hand-made change that the controller has not been told of
-            world.pods[key] = type(pod)(**{**vars(pod), "eip": draw(maybe_address)})
-
-
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[World, list[Holder]]:
     """Any mix of pods and VMs with right, half-done, leaked and foreign annotations, rules and policies."""

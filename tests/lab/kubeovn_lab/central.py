@@ -17,7 +17,6 @@ from .cluster import MANIFESTS, documents
 from .processes import LabError
 from .site import Lab
 
-KWOK_PORT = 10247
 DATABASES = {"nb": ("OVN_Northbound", site.NB_PORT), "sb": ("OVN_Southbound", site.SB_PORT)}
 
 

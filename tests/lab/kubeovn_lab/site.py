@@ -47,7 +47,6 @@ OUTSIDE = 29  # the outside host's number on ext, and on mgmt where its sshd is 
 PHYSICAL_GATEWAY = 1  # the physical gateway's number on ext
 
 ADMIN_ADDRESS = MGMT.address(ADMIN)
-OUTSIDE_ADDRESS = EXTERNAL.address(OUTSIDE)
 OUTSIDE_MGMT_ADDRESS = MGMT.address(OUTSIDE)
 PHYSICAL_GATEWAY_ADDRESS = EXTERNAL.address(PHYSICAL_GATEWAY)
 
@@ -62,24 +61,18 @@ MGMT_NIC = "enp1s0"  # InternalIP, ssh, API server, default route
 TUNNEL_NIC = "enp2s0"  # port of the netdev bridge that holds the encapsulation address
 TUNNEL_BRIDGE = "br-phy"
 
-LOGICAL_ADDRESS = "10.4.19.254/24"
-LOGICAL_MAC = "16:52:f3:13:6a:25"
 EIP = "10.4.19.101"
 EXTERNAL_NIC = "enp8s0"
 
 VPC = "ovn-cluster"
-SUBNET = "ovn-default"
 OVERLAY_CIDR = "10.253.0.0/16"
 OVERLAY_GATEWAY = "10.253.0.1"
 JOIN_CIDR = "100.64.0.0/17"
 SERVICE_CIDR = "10.96.0.0/16"
-POD_MTU = 1400
 
 VM_NAME = "testing"
-VM_NAMESPACE = "default"
 GUEST_USER = "ubuntu"
 CENTRAL_NODE = "lab-central"  # the node kwok plays: it "runs" the ovn-central pod and nothing else
-STANDIN_ACCOUNT = "lab-standin"  # the stand-in's service account name on the machines
 
 
 @dataclass(frozen=True)
