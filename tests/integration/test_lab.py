@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,10 +47,8 @@ def test_all_runs(lab: Lab) -> None:
 
 def test_second_up_does_nothing(lab: Lab) -> None:
     before = identities(lab.name)
-    began = time.monotonic()
     assert "was up already" in run([LAB, "up", "--name", lab.name, *lab.options])
     assert identities(lab.name) == before
-    assert time.monotonic() - began < 15
 
 
 def test_other_settings_are_refused(lab: Lab) -> None:
@@ -105,8 +102,16 @@ def _kill_when_it_says(name: str, words: str) -> None:
     assert child.returncode == -9, f"`lab up` ended before it said {words!r}:\n{''.join(said)}"
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("words", ["OVN central listens", "machines booted", "API server ready", "controllers started"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "machines booted",
+        *(
+            pytest.param(words, marks=pytest.mark.full)
+            for words in ("OVN central listens", "API server ready", "controllers started")
+        ),
+    ],
+)
 def test_killed_up_is_repaired(lab: Lab, other_lab: str, words: str) -> None:
     """Beside the shared lab, which must not notice; afterwards nothing of the other is left."""
     before = identities(lab.name)
