@@ -63,10 +63,16 @@ class Ovs:
         """Addresses that the overlay's tunnels start from."""
         return [text.strip() for text in self.external_ids.get("ovn-encap-ip", "").split(",") if text.strip()]
 
+    def patch_port(self, mapping: str) -> str:
+        """The port with which ovn-controller ties a network's bridge to OVN's own."""
+        return f"patch-localnet.{mapping}-to-{self.integration_bridge}"
+
     def without(self, nic: str, bridge: str, mapping: str) -> Ovs:
         """As it would be without this NIC in this bridge and without this network."""
+        gone = (nic, self.patch_port(mapping))
         bridges = {
-            name: tuple(port for port in ports if name != bridge or port != nic) for name, ports in self.bridges.items()
+            name: tuple(port for port in ports if name != bridge or port not in gone)
+            for name, ports in self.bridges.items()
         }
         kept = ",".join(f"{net}:{name}" for net, name in self.mappings.items() if net != mapping)
         return replace(self, bridges=bridges, external_ids={**self.external_ids, "ovn-bridge-mappings": kept})
@@ -303,22 +309,24 @@ def leftovers(ovs: Ovs, nic: str, bridge: str, mapping: str) -> list[str]:
         return [f"Open vSwitch cannot be read: {ovs.problem}"]
     found = []
     ports = ovs.bridges.get(bridge, ())
-    patch = f"patch-localnet.{mapping}-to-{ovs.integration_bridge}"
-    found += [f"{bridge} still holds {port}" for port in (nic, patch) if port in ports]
+    found += [f"{bridge} still holds {port}" for port in (nic, ovs.patch_port(mapping)) if port in ports]
     if mapping in ovs.mappings:
         found.append(f"ovn-bridge-mappings still has {mapping}:{ovs.mappings[mapping]}")
     return found
 
 
-def release(ovs: Ovs, nic: str, bridge: str, mapping: str, port: str | None) -> list[dict[str, Any]]:
-    """OVSDB operations that take the NIC out of its bridge and the network out of ovn-bridge-mappings.
+def release(ovs: Ovs, nic: str, bridge: str, mapping: str, uuids: Mapping[str, str]) -> list[dict[str, Any]]:
+    """OVSDB operations that take NIC and patch port out of the bridge and the network out of ovn-bridge-mappings.
 
+    `uuids` are the ports' rows by name. ovn-controller takes its patch port back, but not in the first seconds
+    after its start, and then only when something wakes it.
     They need no further guard: deleting a pair from a map does nothing when its value has changed meanwhile, and
     inserting one does nothing while its key is there.
     """
     operations: list[dict[str, Any]] = []
-    if port is not None and nic in ovs.bridges.get(bridge, ()):
-        mutation = ["ports", "delete", ["set", [["uuid", port]]]]
+    ports = [port for port in (nic, ovs.patch_port(mapping)) if port in uuids and port in ovs.bridges.get(bridge, ())]
+    if ports:
+        mutation = ["ports", "delete", ["set", [["uuid", uuids[port]] for port in ports]]]
         operations.append(
             {"op": "mutate", "table": "Bridge", "where": [["name", "==", bridge]], "mutations": [mutation]}
         )

@@ -188,10 +188,10 @@ def ovs_socket(path: str = "") -> str | None:
     return next((name for name in ((path,) if path else OVS_SOCKETS) if os.path.exists(name)), None)
 
 
-def port_uuid(path: str, name: str) -> str | None:
-    """The row of the port of this name."""
+def port_uuids(path: str) -> dict[str, str]:
+    """The rows of all ports by name."""
     (ports,) = select(path, [("Port", ["_uuid", "name"])])
-    return next((row["_uuid"] for row in ports if row["name"] == name), None)
+    return {row["name"]: row["_uuid"] for row in ports}
 
 
 def open_vswitch(path: str = "") -> _node.Ovs:

@@ -91,7 +91,7 @@ def main() -> None:
         module.fail_json(msg=f"Open vSwitch cannot be read: {before.problem}")
     after = before.without(nic, bridge, mapping)
     try:
-        operations = _node.release(before, nic, bridge, mapping, _node_probe.port_uuid(sock, nic))
+        operations = _node.release(before, nic, bridge, mapping, _node_probe.port_uuids(sock))
         if operations and not module.check_mode:
             _node_probe.transact(sock, operations)
             after = _node_probe.open_vswitch(sock)

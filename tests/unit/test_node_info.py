@@ -358,22 +358,24 @@ def test_a_node_whose_ip_command_fails_says_so() -> None:
 
 def test_what_is_left_of_a_gateway_is_taken_back_and_nothing_else(vswitch: Path) -> None:
     ids = {"system-id": "abc", "ovn-bridge-mappings": "other:br-x,external:br-external"}
-    fill(vswitch, {"br-external": {"br-external": {}, "enp8s0": {}}, "br-x": {"br-x": {}, "enp9s0": {}}}, ids)
+    patch: dict[str, dict[str, str]] = {"patch-localnet.external-to-br-int": {}}
+    ports: dict[str, dict[str, str]] = {"br-external": {}, "enp8s0": {}}
+    fill(vswitch, {"br-external": ports | patch, "br-x": {"br-x": {}, "enp9s0": {}}}, ids)
     before = _node_probe.open_vswitch(str(vswitch))
-    port = _node_probe.port_uuid(str(vswitch), "enp8s0")
-    operations = _node.release(before, "enp8s0", "br-external", "external", port)
+    uuids = _node_probe.port_uuids(str(vswitch))
+    operations = _node.release(before, "enp8s0", "br-external", "external", uuids)
     _node_probe.transact(str(vswitch), operations)
     after = _node_probe.open_vswitch(str(vswitch))
     assert after.bridges == {"br-external": ("br-external",), "br-x": ("br-x", "enp9s0")}
     assert after.external_ids == {"system-id": "abc", "ovn-bridge-mappings": "other:br-x"}
     assert after == before.without("enp8s0", "br-external", "external")
-    assert _node.release(after, "enp8s0", "br-external", "external", None) == []
+    assert _node.release(after, "enp8s0", "br-external", "external", {}) == []
 
 
 def test_mappings_changed_meanwhile_stay_as_they_are(vswitch: Path) -> None:
     fill(vswitch, {}, {"ovn-bridge-mappings": "external:br-external,new:br-new"})
     stale = Ovs(external_ids={"ovn-bridge-mappings": "external:br-external,old:br-old"})
-    _node_probe.transact(str(vswitch), _node.release(stale, "enp8s0", "br-external", "external", None))
+    _node_probe.transact(str(vswitch), _node.release(stale, "enp8s0", "br-external", "external", {}))
     assert _node_probe.open_vswitch(str(vswitch)).mappings == {"external": "br-external", "new": "br-new"}
 
 
