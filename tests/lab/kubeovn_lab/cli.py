@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     start = verb("up", "bring the lab up, or what is missing of it; builds what it needs the first time")
     start.add_argument("--boot", help="nspawn (a new lab's default), uml, or NODE=uml[,NODE=uml...]")
     start.add_argument("--no-worker", action="store_true", help="three gateways alone, without the worker")
+    start.add_argument("--external-switch", metavar="NAME", help="Kube-OVN's --external-gateway-switch (external)")
     verb("down", "take the lab away; only its logs stay")
     verb("clean", "remove the caches: builds, logs")
     verb("status", "what runs, where its logs are")
@@ -109,7 +110,8 @@ def _act(given: argparse.Namespace) -> None:
     if given.verb == "up":
         existing = load(given.name) or lab  # what is not asked for stays as it is
         asked_boots = boots(given.boot) if given.boot else existing.boots
-        lifecycle.up(Lab(given.name, asked_boots, existing.worker and not given.no_worker))
+        worker, switch = existing.worker and not given.no_worker, given.external_switch or existing.switch
+        lifecycle.up(Lab(given.name, asked_boots, worker, switch))
     elif given.verb == "down":
         lifecycle.down(load(given.name) or lab)
     elif given.verb == "clean":

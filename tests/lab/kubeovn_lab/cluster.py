@@ -92,6 +92,8 @@ def start_kube_ovn(lab: Lab) -> None:
         "--network-type=geneve",
         "--enable-lb=false",
         "--enable-np=false",
+        f"--external-gateway-switch={lab.switch}",
+        f"--external-gateway-net={lab.switch}",  # the daemons map the network by the switch's name
         "--logtostderr=true",
         "--alsologtostderr=true",
     ]

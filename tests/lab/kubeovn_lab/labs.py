@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 from . import processes
-from .site import BOOTS, Boot, Lab, cache_dir
+from .site import BOOTS, EXTERNAL_SWITCH, Boot, Lab, cache_dir
 
 
 def load(name: str) -> Lab | None:
@@ -16,12 +16,17 @@ def load(name: str) -> Lab | None:
     except FileNotFoundError:
         return None
     boots: list[tuple[str, Boot]] = [(node, boot) for node, boot in found["boots"] if boot in BOOTS]
-    return Lab(name, tuple(boots), found["worker"], found["tree"])
+    return Lab(name, tuple(boots), found["worker"], found.get("switch", EXTERNAL_SWITCH), found["tree"])
 
 
 def save(lab: Lab) -> None:
     """Remember what `up` was asked for."""
-    settings = {"boots": [list(pair) for pair in lab.boots], "worker": lab.worker, "tree": lab.tree}
+    settings = {
+        "boots": [list(pair) for pair in lab.boots],
+        "worker": lab.worker,
+        "switch": lab.switch,
+        "tree": lab.tree,
+    }
     lab.state.mkdir(parents=True, exist_ok=True)
     temporary = lab.settings.with_suffix(".tmp")
     temporary.write_text(json.dumps(settings))

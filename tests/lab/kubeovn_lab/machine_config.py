@@ -62,7 +62,7 @@ def machine_id(lab: Lab, node: Node) -> uuid.UUID:
     return uuid.UUID(bytes=hashlib.sha256(f"{lab.state}/{node.name}".encode()).digest()[:16], version=4)
 
 
-def environment(node: Node) -> dict[str, str]:
+def environment(lab: Lab, node: Node) -> dict[str, str]:
     """Settings of the machine's services (systemd's EnvironmentFile)."""
     return {
         "NODE_NAME": node.name,
@@ -71,7 +71,8 @@ def environment(node: Node) -> dict[str, str]:
         "TUNNEL_NIC": site.TUNNEL_NIC,
         "TUNNEL_BRIDGE": site.TUNNEL_BRIDGE,
         "TUNNEL_MAC": TUNNEL.mac(node.host),
-        "EXTERNAL_BRIDGE": "br-external" if node.gateway else "",
+        "EXTERNAL_BRIDGE": f"br-{lab.switch}" if node.gateway else "",
+        "EXTERNAL_SWITCH": lab.switch,
         "SB_ENDPOINT": site.SB_ENDPOINT,
         "SERVICE_CIDR": site.SERVICE_CIDR,
         "KUBECONFIG": "/etc/lab/kubeconfig",
@@ -88,7 +89,7 @@ def write(lab: Lab, node: Node) -> Path:
     """Write the folder; the keys and the kubeconfig must have been made."""
     target = folder(lab, node)
     target.mkdir(parents=True, exist_ok=True)
-    variables = "".join(f'{key}="{value}"\n' for key, value in environment(node).items())
+    variables = "".join(f'{key}="{value}"\n' for key, value in environment(lab, node).items())
     files = {
         "environment": variables,
         "10-mgmt.network": MGMT_NETWORK.format(

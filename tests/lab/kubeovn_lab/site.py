@@ -63,6 +63,7 @@ TUNNEL_BRIDGE = "br-phy"
 
 EIP = "10.4.19.101"
 EXTERNAL_NIC = "enp8s0"
+EXTERNAL_SWITCH = "external"  # Kube-OVN's own default
 
 VPC = "ovn-cluster"
 OVERLAY_CIDR = "10.253.0.0/16"
@@ -123,6 +124,7 @@ class Lab:
     name: str = "site"
     boots: tuple[tuple[str, Boot], ...] = ()  # node name -> boot, for those that are not nspawn
     worker: bool = True
+    switch: str = EXTERNAL_SWITCH  # --external-gateway-switch of Kube-OVN's controller and daemons
     tree: str = field(
         default="", compare=False
     )  # which build of the root file system; a lab keeps the one it began with
