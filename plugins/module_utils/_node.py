@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 OVS_DATAPATH = "ovs-system"  # every port of a kernel datapath has this master, whatever its bridge
+STAGED = 4095  # a port that carries this VLAN alone carries nothing: no frame can have that tag
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,15 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Tunnel:
+    """A tunnel of the overlay to another chassis."""
+
+    remote: str
+    bfd: str | None = None  # up, down, init, admin_down; None: nobody asks for BFD on it
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class Ovs:
     """What Open vSwitch's database says. `problem`: why it could not be read."""
 
@@ -44,6 +54,10 @@ class Ovs:
     errors: Mapping[str, str] = field(default_factory=dict)  # interface -> Open vSwitch's error
     peers: Mapping[str, str] = field(default_factory=dict)  # patch port -> the port at its other end
     external_ids: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)  # interface -> its type, unless a link of the machine
+    numbers: Mapping[str, int] = field(default_factory=dict)  # interface -> its OpenFlow number
+    staged: frozenset[str] = frozenset()  # interfaces whose port carries nothing yet
+    tunnels: tuple[Tunnel, ...] = ()
     problem: str | None = None
 
     def bridge_of(self, interface: str) -> str | None:
@@ -75,7 +89,9 @@ class Ovs:
             for name, ports in self.bridges.items()
         }
         kept = ",".join(f"{net}:{name}" for net, name in self.mappings.items() if net != mapping)
-        return replace(self, bridges=bridges, external_ids={**self.external_ids, "ovn-bridge-mappings": kept})
+        types = {name: kind for name, kind in self.types.items() if name not in gone}
+        external_ids = {**self.external_ids, "ovn-bridge-mappings": kept}
+        return replace(self, bridges=bridges, types=types, external_ids=external_ids)
 
     @property
     def integration_bridge(self) -> str:
@@ -268,11 +284,18 @@ def unprepared(
     return found
 
 
-def missing(links: Mapping[str, Link], ovs: Ovs, nic: str, bridge: str, mapping: str) -> list[str]:
-    """What a node lacks to be a gateway, in words; empty: it is one."""
+def missing(
+    links: Mapping[str, Link], ovs: Ovs, nic: str, bridge: str, mapping: str, in_container: bool = False
+) -> list[str]:
+    """What a node lacks to be a gateway, or has too much, in words; empty: it is one."""
     if ovs.problem:
         return [f"Open vSwitch cannot be read: {ovs.problem}"]
     found = _missing_ports(ovs, nic, bridge, mapping)
+    found += [
+        f"{bridge} still holds {name}: two NICs of one network are a loop"
+        for name in bridged_nics(links, ovs, bridge, in_container)
+        if name != nic and name not in ovs.staged
+    ]
     if ovs.mappings.get(mapping) != bridge:
         has = ovs.external_ids.get("ovn-bridge-mappings") or "nothing"
         found.append(f"ovn-bridge-mappings has {has}, not {mapping}:{bridge}")
@@ -286,14 +309,28 @@ def missing(links: Mapping[str, Link], ovs: Ovs, nic: str, bridge: str, mapping:
     return found
 
 
+def bridged_nics(links: Mapping[str, Link], ovs: Ovs, bridge: str, in_container: bool) -> list[str]:
+    """The NICs and bonds in a bridge; patch ports, taps and veths of the machine's own are none."""
+    ports = [name for name in ovs.bridges.get(bridge, ()) if name != bridge]
+
+    def is_nic(name: str) -> bool:
+        if name in links and ovs.types.get(name, "system") == "system":
+            return not _kind_obstacles(links[name], ovs, in_container, None)
+        return ovs.types.get(name) in ("dpdk", "afxdp")
+
+    return [name for name in ports if is_nic(name)]
+
+
 def _missing_ports(ovs: Ovs, nic: str, bridge: str, mapping: str) -> list[str]:
     if bridge not in ovs.bridges:
         return [f"bridge {bridge} does not exist"]
     found = []
     ports, inner = ovs.bridges[bridge], ovs.integration_bridge
-    patch = f"patch-localnet.{mapping}-to-{inner}"
+    patch = ovs.patch_port(mapping)
     if nic not in ports:
         found.append(f"{bridge} does not hold {nic}")
+    elif nic in ovs.staged:
+        found.append(f"{nic} in {bridge} is staged only, it carries nothing yet")
     elif ovs.errors.get(nic):
         found.append(f"{nic} in {bridge} does not work: {ovs.errors[nic]}")
     if patch not in ports:

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,41 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def anchors(
+    run: Run,
+    links: dict[str, _node.Link],
+    ovs: _node.Ovs,
+    api_servers: Iterable[str] = (),
+    internal_ips: Iterable[str] = (),
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """(link, reason) of everything that the node lives on, and what of it could not be found."""
+    found, unverified = default_routes(run), []
+    wanted = []
+    peer = connection(dict(os.environ), os.getpid())
+    if peer is None:
+        unverified.append("Ansible's connection: it is not an SSH connection that this node can see")
+    else:
+        wanted.append((peer[1], f"holds {peer[1]}, which Ansible's connection came to"))
+        wanted.append((peer[0], f"carries Ansible's connection from {peer[0]}"))
+    for server in api_servers:
+        addresses = resolve(server)
+        wanted += [(address, f"carries the way to the API server {address}") for address in addresses]
+        if not addresses:
+            unverified.append(f"the way to the API server {server}: its name is not known on this node")
+    wanted += [(address, f"holds the encapsulation address {address}") for address in ovs.encap_ips]
+    wanted += [(address, f"holds the node's InternalIP {address}") for address in internal_ips]
+    if ovs.problem:
+        unverified.append(f"the encapsulation address: {ovs.problem}")
+    for address, reason in wanted:
+        own = reason.startswith("holds")
+        link = _node.holder(links, address) if own else way_to(run, links, address)
+        if link is None:
+            unverified.append(f"no link {reason}")
+        else:
+            found.append((link, reason))
+    return found, unverified
+
+
 # --- Open vSwitch ---------------------------------------------------------------------------------------------
 
 
@@ -194,6 +230,18 @@ def port_uuids(path: str) -> dict[str, str]:
     return {row["name"]: row["_uuid"] for row in ports}
 
 
+def apply(path: str, operations: list[dict[str, Any]], timeout: float = 10) -> None:
+    """One transaction, and wait until ovs-vswitchd has done what it says; OSError when it does not in time."""
+    bump = {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]}
+    read = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg", "cur_cfg"]}
+    wanted = transact(path, [*operations, bump, read])[-1]["rows"][0]["next_cfg"]
+    deadline = time.monotonic() + timeout
+    while transact(path, [read])[0]["rows"][0]["cur_cfg"] < wanted:
+        if time.monotonic() > deadline:
+            raise OSError(f"ovs-vswitchd did not take the change over within {timeout:g} s")
+        time.sleep(0.01)
+
+
 def open_vswitch(path: str = "") -> _node.Ovs:
     """What Open vSwitch's database says; with its `problem` when it cannot be read."""
     found = ovs_socket(path)
@@ -202,8 +250,8 @@ def open_vswitch(path: str = "") -> _node.Ovs:
     queries = [
         ("Open_vSwitch", ["external_ids"]),
         ("Bridge", ["name", "ports"]),
-        ("Port", ["_uuid", "interfaces"]),
-        ("Interface", ["_uuid", "name", "options", "error"]),
+        ("Port", ["_uuid", "interfaces", "tag", "trunks"]),
+        ("Interface", ["_uuid", "name", "type", "options", "error", "ofport", "bfd_status"]),
     ]
     try:
         tables = select(found, queries)
@@ -228,4 +276,18 @@ def _ovs(
         errors={row["name"]: row["error"] for row in interfaces if row["error"] and isinstance(row["error"], str)},
         peers={row["name"]: row["options"]["peer"] for row in interfaces if row["options"].get("peer")},
         external_ids=systems[0]["external_ids"] if systems else {},
+        types={row["name"]: row["type"] for row in interfaces if row["type"]},
+        numbers={row["name"]: row["ofport"] for row in interfaces if isinstance(row["ofport"], int)},
+        staged=frozenset(
+            name
+            for row in ports
+            if _each(row["trunks"]) == [_node.STAGED] and not _each(row["tag"])
+            for name in of_port[row["_uuid"]]
+        ),
+        tunnels=tuple(_tunnel(row) for row in interfaces if row["options"].get("remote_ip")),
     )
+
+
+def _tunnel(row: dict[str, Any]) -> _node.Tunnel:
+    error = row["error"] if isinstance(row["error"], str) else None
+    return _node.Tunnel(row["options"]["remote_ip"], row["bfd_status"].get("state"), error or None)

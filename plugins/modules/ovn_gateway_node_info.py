@@ -58,6 +58,9 @@ options:
     description: The external network's name in C(ovn-bridge-mappings), which is the logical switch's name, too.
     type: str
     default: external
+  router_mac:
+    description: The router port's MAC address. RV(gateway.routes_mac) says whether this node delivers to it.
+    type: str
   api_servers:
     description:
       - The API servers, as the node reaches them - URLs, names or addresses. The links that lead there are protected.
@@ -179,6 +182,24 @@ ovs:
       description: Name of the OVN chassis.
       type: str
       returned: always
+    tunnels:
+      description: The overlay's tunnels to other chassis.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        remote:
+          description: Address of the other end.
+          type: str
+          returned: always
+        bfd:
+          description: State of its BFD session, V(up), V(down), V(init) or V(admin_down); null where OVN asks for none.
+          type: str
+          returned: always
+        error:
+          description: Open vSwitch's error, or null.
+          type: str
+          returned: always
 nic:
   description: The external NIC.
   returned: when O(nic) is given
@@ -194,6 +215,10 @@ nic:
       returned: always
     in_service:
       description: Whether it is a port of O(bridge) already.
+      type: bool
+      returned: always
+    staged:
+      description: Whether it is a port of O(bridge) that carries nothing yet (M(kubeovn.core.ovn_gateway_node_nic)).
       type: bool
       returned: always
     unprepared:
@@ -248,7 +273,7 @@ gateway:
   type: dict
   contains:
     missing:
-      description: What it lacks to be a gateway, in words. Empty when it is one.
+      description: What it lacks to be a gateway, or has too much, in words. Empty when it is one.
       type: list
       elements: str
       returned: always
@@ -257,45 +282,37 @@ gateway:
       type: list
       elements: str
       returned: always
+    other_nics:
+      description: NICs in O(bridge) other than O(nic). Two of one network are a loop.
+      type: list
+      elements: str
+      returned: always
+    tunnels_up:
+      description: Other ends of the overlay's tunnels whose BFD session is up.
+      type: list
+      elements: str
+      returned: always
+    tunnels_down:
+      description:
+        - Other ends of the overlay's tunnels whose BFD session is not up. That of a dead chassis is down on every other
+          one.
+        - Both lists are empty where OVN asks for no BFD, as it does with a single gateway.
+      type: list
+      elements: str
+      returned: always
+    routes_mac:
+      description:
+        - Whether this node delivers frames to O(router_mac), which only the active gateway does. Null when
+          O(router_mac) is left out or Open vSwitch cannot be asked.
+      type: bool
+      returned: always
 """
 
-import os
 from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_probe
-
-
-def anchors(
-    run: _node_probe.Run, links: dict[str, _node.Link], ovs: _node.Ovs, params: dict[str, Any]
-) -> tuple[list[tuple[str, str]], list[str]]:
-    """(link, reason) of everything that the node lives on, and what of it could not be found."""
-    found, unverified = _node_probe.default_routes(run), []
-    wanted = []
-    peer = _node_probe.connection(dict(os.environ), os.getpid())
-    if peer is None:
-        unverified.append("Ansible's connection: it is not an SSH connection that this node can see")
-    else:
-        wanted.append((peer[1], f"holds {peer[1]}, which Ansible's connection came to"))
-        wanted.append((peer[0], f"carries Ansible's connection from {peer[0]}"))
-    for server in params["api_servers"]:
-        addresses = _node_probe.resolve(server)
-        wanted += [(address, f"carries the way to the API server {address}") for address in addresses]
-        if not addresses:
-            unverified.append(f"the way to the API server {server}: its name is not known on this node")
-    wanted += [(address, f"holds the encapsulation address {address}") for address in ovs.encap_ips]
-    wanted += [(address, f"holds the node's InternalIP {address}") for address in params["internal_ips"]]
-    if ovs.problem:
-        unverified.append(f"the encapsulation address: {ovs.problem}")
-    for address, reason in wanted:
-        own = reason.startswith("holds")
-        link = _node.holder(links, address) if own else _node_probe.way_to(run, links, address)
-        if link is None:
-            unverified.append(f"no link {reason}")
-        else:
-            found.append((link, reason))
-    return found, unverified
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_frames, _node_probe, _node_wire
 
 
 def describe_link(link: _node.Link, ovs: _node.Ovs) -> dict[str, Any]:
@@ -321,9 +338,28 @@ def refusals(
     return [f"{option} {', '.join(problems)}" for option, problems in found.items() if problems]
 
 
+def routes_mac(params: dict[str, Any], ovs: _node.Ovs) -> bool | None:
+    """Whether this node delivers to the router port's MAC; None: nobody can say."""
+    sock = _node_probe.ovs_socket(params["ovs_socket"] or "")
+    if not params["router_mac"] or sock is None:
+        return None
+    mac = _node_frames.parse_mac(params["router_mac"])
+    try:
+        flows = _node_wire.Flows(sock, ovs.integration_bridge)
+    except OSError:
+        return None
+    try:
+        return flows.deliver(mac)
+    except OSError:
+        return None
+    finally:
+        flows.close()
+
+
 def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs) -> dict[str, Any]:
     """The results about the NIC, its members and the gateway."""
     name, members, bridge = params["nic"], params["members"], params["bridge"]
+    container = _node_probe.in_container()
     link = links.get(name)
     bond = None
     if link is not None and link.kind == "bond":
@@ -334,6 +370,7 @@ def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _nod
             "name": name,
             "exists": link is not None,
             "in_service": name in ovs.bridges.get(bridge, ()),
+            "staged": name in ovs.staged and name in ovs.bridges.get(bridge, ()),
             "unprepared": _node.unprepared(name, links, params["mtu"], members, params["bond_mode"]),
             "up": link is not None and link.up,
             "carrier": link is not None and link.carrier,
@@ -347,8 +384,12 @@ def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _nod
             for member in members
         ],
         "gateway": {
-            "missing": _node.missing(links, ovs, name, bridge, params["mapping"]),
+            "missing": _node.missing(links, ovs, name, bridge, params["mapping"], container),
             "leftovers": _node.leftovers(ovs, name, bridge, params["mapping"]),
+            "other_nics": [other for other in _node.bridged_nics(links, ovs, bridge, container) if other != name],
+            "tunnels_up": [tunnel.remote for tunnel in ovs.tunnels if tunnel.bfd == "up"],
+            "tunnels_down": [tunnel.remote for tunnel in ovs.tunnels if tunnel.bfd not in (None, "up")],
+            "routes_mac": routes_mac(params, ovs),
         },
     }
 
@@ -364,6 +405,7 @@ def main() -> None:
             "mtu": {"type": "int"},
             "bridge": {"type": "str", "default": "br-external"},
             "mapping": {"type": "str", "default": "external"},
+            "router_mac": {"type": "str"},
             "api_servers": dict(strings, aliases=["api_server"]),
             "internal_ips": strings,
             "ovs_socket": {"type": "path"},
@@ -373,7 +415,8 @@ def main() -> None:
     try:
         links = _node_probe.links(module.run_command)
         ovs = _node_probe.open_vswitch(module.params["ovs_socket"] or "")
-        found, unverified = anchors(module.run_command, links, ovs, module.params)
+        api_servers, internal_ips = module.params["api_servers"], module.params["internal_ips"]
+        found, unverified = _node_probe.anchors(module.run_command, links, ovs, api_servers, internal_ips)
     except (_node_probe.ProbeError, ValueError) as error:
         module.fail_json(msg=f"This node cannot be looked at: {error}")
     protected = _node.protect(links, ovs, found)
@@ -387,10 +430,14 @@ def main() -> None:
             "bridge_mappings": ovs.mappings,
             "encap_ips": ovs.encap_ips,
             "system_id": ovs.external_ids.get("system-id"),
+            "tunnels": [asdict(tunnel) for tunnel in ovs.tunnels],
         },
     }
     if module.params["nic"]:
-        result.update(describe_nic(module.params, links, ovs))
+        try:
+            result.update(describe_nic(module.params, links, ovs))
+        except ValueError as error:
+            module.fail_json(msg=f"router_mac: {error}")
         result["refusals"] = refusals(module.params, links, ovs, protected)
     module.exit_json(changed=False, **result)
 

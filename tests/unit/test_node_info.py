@@ -13,14 +13,12 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_probe
 from ansible_collections.kubeovn.core.plugins.module_utils._node import Link, Ovs
-from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import connect
 from ansible_collections.kubeovn.core.plugins.modules import ovn_gateway_node_info
-from support.ovsdb import wait_for
+from support.vswitch import fill, server
 
 SUPPORT = Path(__file__).parents[1] / "support"
 RECORDED = json.loads((SUPPORT / "recorded_node.json").read_text())
@@ -246,37 +244,8 @@ def test_half_a_gateway() -> None:
 @pytest.fixture
 def vswitch(tmp_path: Path) -> Generator[Path]:
     """The socket of an ovsdb-server with Open vSwitch's own schema, empty."""
-    schema = SUPPORT / "schemas" / "vswitch.ovsschema"
-    subprocess.run(["ovsdb-tool", "create", tmp_path / "conf.db", schema], check=True)
-    sock = tmp_path / "db.sock"
-    remote = [f"--remote=punix:{sock}", f"--unixctl={tmp_path}/ctl", "--verbose=off", "--no-chdir"]
-    with subprocess.Popen(["ovsdb-server", *remote, str(tmp_path / "conf.db")]) as server:
-        wait_for("ovsdb-server listens", sock.exists)
+    with server(tmp_path) as sock:
         yield sock
-        server.kill()
-
-
-def fill(sock: Path, bridges: dict[str, dict[str, dict[str, Any]]], external_ids: dict[str, str]) -> None:
-    """Insert bridges with their interfaces as ovs-vsctl does."""
-    operations: list[dict[str, Any]] = []
-    made: list[list[str]] = []
-    for number, (bridge, interfaces) in enumerate(bridges.items()):
-        refs = []
-        for index, (name, columns) in enumerate(interfaces.items()):
-            key = f"{number}x{index}"
-            refs.append(["named-uuid", f"p{key}"])
-            row = {"name": name, **columns}
-            operations.append({"op": "insert", "table": "Interface", "row": row, "uuid-name": f"i{key}"})
-            row = {"name": name, "interfaces": ["named-uuid", f"i{key}"]}
-            operations.append({"op": "insert", "table": "Port", "row": row, "uuid-name": f"p{key}"})
-        row = {"name": bridge, "ports": ["set", refs]}
-        operations.append({"op": "insert", "table": "Bridge", "row": row, "uuid-name": f"b{number}"})
-        made.append(["named-uuid", f"b{number}"])
-    system = {"bridges": ["set", made], "external_ids": ["map", [list(pair) for pair in external_ids.items()]]}
-    operations.append({"op": "insert", "table": "Open_vSwitch", "row": system})
-    client = connect(f"unix:{sock}", "Open_vSwitch", 10)
-    client.transact(operations)
-    client.close()
 
 
 def test_open_vswitch_is_read_from_its_socket(vswitch: Path) -> None:
@@ -290,6 +259,7 @@ def test_open_vswitch_is_read_from_its_socket(vswitch: Path) -> None:
         errors={"enp8s0": broken["error"]},
         peers={PATCH: "other"},
         external_ids=ids,
+        types={PATCH: "patch"},
     )
     assert ovs.mappings == {"external": "br-external"}
     assert ovs.encap_ips == ["10.4.17.11", "fd00::1"]
