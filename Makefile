@@ -20,9 +20,9 @@ test: ## everything that fits an hour: unit tests, linters, integration tests an
 test-full: ## `make test` and what takes longer; generated tests with new examples each time
 	HYPOTHESIS_PROFILE=random $(PYTEST) -v
 
-bench: ## figures and ratios; fails when one is missed
+bench: ## figures and ratios, on a lab of its own, as a table; fails when one is missed
 	$(TOOLS)/setup bench
-	$(PYTEST) -v -s tests/bench
+	$(PYTEST) -v -s --lab-name bench --lab-boot nspawn tests/bench
 
 lint: venv ## only the linters and style checkers
 	.venv/bin/pytest -v tests/checks
