@@ -35,4 +35,10 @@ options:
       - Seconds in which a database has to answer.
     type: int
     default: 10
+  switch:
+    description:
+      - Name of the external switch, where Kube-OVN was told another by C(--external-gateway-switch). Router port,
+        bridge and bridge mapping are named after it.
+    type: str
+    default: external
 """

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, NetmaskValueError
+from itertools import count
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Problem
 
@@ -23,6 +25,8 @@ LONGEST_NIC_NAME = 15  # Linux: IFNAMSIZ, less its final zero
 SMALLEST_PREFIX = 30  # the longest prefix that leaves room for two hosts and a broadcast address
 OWN_BRIDGES = frozenset({"br-int", "br-external"})  # never a NIC to hand over
 
+# Kube-OVN v1.14, pkg/controller/pod.go: the match of the policy, and what it takes of external-gw-addr.
+IPV6_REASON = "IPv4 only: Kube-OVN reroutes an EIP's packets by a policy on ip4.src to external-gw-addr's first address"
 _CIDR = re.compile(r"[0-9.]+/[0-9]{1,2}")
 
 
@@ -31,7 +35,7 @@ def parse_address(path: str, text: str, problems: list[Problem]) -> IPv4Address 
     try:
         address = IPv4Address(text)
     except AddressValueError:
-        hint = "IPv6 is not served by Kube-OVN's external gateway" if ":" in text else "the form is 10.4.19.101"
+        hint = IPV6_REASON if ":" in text else "the form is 10.4.19.101"
         problems.append(Problem(path, f"{text!r} is not an IPv4 address", hint))
         return None
     if not _is_host(address):
@@ -48,7 +52,7 @@ def parse_interface(path: str, text: str, problems: list[Problem]) -> IPv4Interf
             raise AddressValueError(text)
         interface = IPv4Interface(text)
     except (AddressValueError, NetmaskValueError):
-        hint = "IPv6 is not served by Kube-OVN's external gateway" if ":" in text else form
+        hint = IPV6_REASON if ":" in text else form
         problems.append(Problem(path, f"{text!r} is not an IPv4 address with a prefix length", hint))
         return None
     if not 1 <= interface.network.prefixlen <= SMALLEST_PREFIX:
@@ -92,11 +96,13 @@ def parse_mac(path: str, text: str, problems: list[Problem]) -> str | None:
     return str(eui)
 
 
-def derived_mac(address: IPv4Address) -> str:
-    """A stable, locally administered MAC for the router port: its address is unique on its network, so this is too."""
-    digest = bytearray(hashlib.sha256(f"kubeovn.core router port {address}".encode()).digest()[:6])
-    digest[0] = digest[0] & 0xFC | 0x02  # unicast, locally administered
-    return str(netaddr.EUI(int.from_bytes(digest, "big"), version=48, dialect=netaddr.mac_unix_expanded))
+def derived_macs(address: IPv4Address) -> Iterator[str]:
+    """Stable, locally administered MACs for the router port, best first: its address is unique on its network."""
+    for number in count():
+        text = f"kubeovn.core router port {address}" + (f" {number}" if number else "")
+        digest = bytearray(hashlib.sha256(text.encode()).digest()[:6])
+        digest[0] = digest[0] & 0xFC | 0x02  # unicast, locally administered
+        yield str(netaddr.EUI(int.from_bytes(digest, "big"), version=48, dialect=netaddr.mac_unix_expanded))
 
 
 def check_nic_name(path: str, name: str, problems: list[Problem]) -> None:

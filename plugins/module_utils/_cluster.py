@@ -89,6 +89,8 @@ SUBNETS = Resource("kubeovn.io", "v1", "subnets", False)
 VPCS = Resource("kubeovn.io", "v1", "vpcs", False)
 IPS = Resource("kubeovn.io", "v1", "ips", False)
 OVN_EIPS = Resource("kubeovn.io", "v1", "ovn-eips", False)
+VLANS = Resource("kubeovn.io", "v1", "vlans", False)
+DEPLOYMENTS = Resource("apps", "v1", "deployments", True)
 
 ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", False)
 

@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The plan for the external gateway: from what was seen to what is asked, in the order that costs least traffic. Pure.
+"""The external gateway as it was seen, compared with what is asked. Pure.
 
-What Kube-OVN does with the ConfigMap, and what this has to add (kube-ovn-controller v1.14):
-* It acts once when the text changes: it labels the listed nodes, makes switch, router port and localnet port when they
-  are missing, and adds missing gateway chassis. A `revision` key changes the text without changing its meaning.
-* It makes the router port and the switch's port together or not at all, so a half has to go before it makes both.
-* It never changes an address, a MAC, a priority or a next hop, and never takes a gateway chassis away.
 
 Private to this collection: no promise is made to other users.
 """
@@ -16,30 +11,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import Evidence, Members, members_of
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
-    CONFIG_MAP,
-    EXTERNAL_SWITCH,
-    FIRST_CHASSIS_PRIORITY,
-    LOCALNET_PORT,
     REROUTE_PRIORITY,
-    ROUTER_PORT,
-    SWITCH_ROUTER_PORT,
     ExternalGateway,
     GatewayChassis,
     GatewayNode,
+    HolderPort,
+    NatRule,
     Ovn,
-    Plan,
     RoutePolicy,
-    Step,
     SwitchPort,
 )
 
+ENABLE_KEY = "enable-external-gw"  # only the exact string "false" disables
 NODES_KEY = "external-gw-nodes"
+SWITCH_KEY = "external-gw-switch"  # newer versions of Kube-OVN; v1.14 has it as a flag
 REVISION_KEY = "kubeovn-core-revision"  # Kube-OVN does not know it; a new value makes the controller look again
 
+# The ConfigMap's annotations, which the controller does not look at. In normal state there is none of them.
+RESCUED_NOTE = "kubeovn.core/rescued"  # gateways whose row was taken out as they were dead, until they are proven
+LEAVING_NOTE = "kubeovn.core/leaving"  # gateways that are on their way out: their label is still to be taken back
+HAND_NOTE = "kubeovn.core/hand-labelled"  # labels set by others that the controller may drop and that are put back
+
 Texts = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ExternalSubnet:
+    """The Subnet that is named like the external switch."""
+
+    cidr: str
+    gateway: str
+    network: str | None  # physical network of its Vlan; None: it has no Vlan
+    vlan_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,63 +55,97 @@ class Observed:
     """What one look at Kubernetes and OVN showed."""
 
     config_map: Texts | None  # its data
-    nodes: tuple[GatewayNode, ...]  # those asked for, and all that carry the gateway label
+    nodes: tuple[GatewayNode, ...]  # of the whole cluster
     ovn: Ovn
+    notes: Texts = field(default_factory=dict)  # the ConfigMap's annotations
     extra_subnets: tuple[str, ...] = ()  # of the default VPC: with one of these Kube-OVN ignores the ConfigMap
-    enabled: bool | None = None  # the default VPC's status.enableExternal, the last thing that the controller writes
-    underlay: bool = False  # switch `external` belongs to a subnet on a VLAN, not to the ConfigMap
+    enabled: bool | None = (
+        None  # the default VPC's spec.enableExternal: written when labels and NB are (its status may lag)
+    )
+    subnet: ExternalSubnet | None = None
     overlays: Mapping[str, str] = field(default_factory=dict)  # the other subnets' CIDRs, by name
+    users: tuple[str, ...] = ()  # custom VPCs that are connected to the switch
+    ovn_eips: Mapping[str, str] = field(default_factory=dict)  # address -> name of the OvnEip
+    eip_snat: bool = True  # whether the controller was started with EIP and SNAT
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)  # what nodes showed of themselves
+
+    @cached_property
+    def _by_name(self) -> dict[str, GatewayNode]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _by_chassis(self) -> dict[str, str]:
+        names = {row.name: row.hostname for row in self.ovn.chassis if row.hostname}
+        return names | {node.chassis: node.name for node in self.nodes if node.chassis}
+
+    @cached_property
+    def row_of(self) -> dict[str, GatewayChassis]:
+        """The router port's gateway chassis, by name of the chassis."""
+        return {row.chassis: row for row in self.rows}
 
     def node(self, name: str) -> GatewayNode | None:
         """The node of that name."""
-        return next((node for node in self.nodes if node.name == name), None)
+        return self._by_name.get(name)
 
     def node_of(self, chassis: str) -> str:
         """The name of a chassis' node, or the chassis' own when nobody knows it."""
-        names = [node.name for node in self.nodes if node.chassis == chassis]
-        names += [row.hostname for row in self.ovn.chassis if row.name == chassis]
-        return next((name for name in names if name), chassis)
+        return self._by_chassis.get(chassis, chassis)
+
+    def names_in(self, note: str) -> tuple[str, ...]:
+        """The nodes that one of the ConfigMap's annotations lists."""
+        return tuple(listed_nodes(self.notes.get(note, "")))
 
     @property
     def rows(self) -> tuple[GatewayChassis, ...]:
         """The router port's gateway chassis, highest priority first."""
         return self.ovn.router_port.gateway_chassis if self.ovn.router_port else ()
 
+    @property
+    def active(self) -> str | None:
+        """The node whose chassis holds the router port."""
+        return self.node_of(self.ovn.active_chassis) if self.ovn.active_chassis else None
+
+    @property
+    def underlay(self) -> bool:
+        """Whether the external switch belongs to a subnet on a VLAN, not to the ConfigMap."""
+        return self.subnet is not None and self.subnet.network is not None
+
+    @property
+    def network(self) -> str:
+        """The physical network that localnet port and bridge mappings name."""
+        return (self.subnet.network if self.subnet else None) or self.ovn.names.switch
+
+    @property
+    def listed(self) -> list[str]:
+        """The nodes that the ConfigMap lists."""
+        return listed_nodes((self.config_map or {}).get(NODES_KEY, ""))
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the ConfigMap asks the controller for nothing."""
+        return self.config_map is None or self.config_map.get(ENABLE_KEY) == "false"
+
+    @cached_property
+    def mapped_chassis(self) -> frozenset[str]:
+        """The chassis that say that the physical network has a bridge there."""
+        return frozenset(row.name for row in self.ovn.chassis if self.network in row.bridge_mappings)
+
     def mapped(self, name: str) -> bool:
-        """Whether a node's chassis says that network `external` has a bridge there."""
+        """Whether a node's chassis says that the physical network has a bridge there."""
         node = self.node(name)
-        return self.underlay or any(
-            row.name == node.chassis and EXTERNAL_SWITCH in row.bridge_mappings for row in self.ovn.chassis if node
+        return node is not None and node.chassis in self.mapped_chassis
+
+    def members(self, gateway: ExternalGateway) -> Members:
+        """Which gateways belong in NB now, and why the others do not."""
+        return members_of(
+            gateway,
+            self.nodes,
+            self.evidence,
+            frozenset(row.name for row in self.ovn.chassis),
+            frozenset(self.row_of),
+            self.names_in(RESCUED_NOTE),
+            {*self.listed, *self.names_in(LEAVING_NOTE)},
         )
-
-
-# --- what is asked, compared with what is there ---------------------------------------------------------------------
-
-
-def config_data(gateway: ExternalGateway) -> dict[str, str]:
-    """The ConfigMap's data for a gateway."""
-    return {
-        "enable-external-gw": "true",  # anything but the exact string "false" enables; this is what it means
-        "type": gateway.type,
-        NODES_KEY: ",".join(gateway.nodes),
-        "external-gw-nic": gateway.nic,
-        "external-gw-addr": gateway.gateway,
-        "nic-ip": gateway.nic_ip,
-        "nic-mac": gateway.nic_mac,
-    }
-
-
-def changed_data(gateway: ExternalGateway, seen: Texts | None) -> dict[str, str]:
-    """The keys to write so that the ConfigMap means what is asked. Another spelling of the same is left alone."""
-    return {key: value for key, value in config_data(gateway).items() if not _same(key, value, (seen or {}).get(key))}
-
-
-def _same(key: str, asked: str, seen: str | None) -> bool:
-    if seen is None:
-        return False
-    if key == NODES_KEY:
-        return listed_nodes(seen) == listed_nodes(asked)
-    return asked.lower() == seen.lower() if key == "nic-mac" else asked == seen
 
 
 def listed_nodes(text: str) -> list[str]:
@@ -111,28 +153,66 @@ def listed_nodes(text: str) -> list[str]:
     return [name for part in text.split(",") if (name := part.strip())]
 
 
+# --- the ConfigMap --------------------------------------------------------------------------------------------------
+
+
+def config_data(gateway: ExternalGateway) -> dict[str, str]:
+    """The ConfigMap's data for a gateway."""
+    data = {
+        ENABLE_KEY: "true" if gateway.enabled else "false",  # anything but the exact string "false" enables
+        "type": gateway.type,
+        NODES_KEY: ",".join(gateway.nodes),
+        "external-gw-nic": gateway.nic,
+        "external-gw-addr": gateway.gateway,
+        "nic-ip": gateway.nic_ip,
+        "nic-mac": gateway.nic_mac,
+    }
+    return data if gateway.switch == "external" else {**data, SWITCH_KEY: gateway.switch}
+
+
+def changed_data(gateway: ExternalGateway, seen: Texts | None) -> dict[str, str]:
+    """The keys to write so that the ConfigMap means what is asked. Another spelling of the same is left alone."""
+    return {
+        key: value for key, value in config_data(gateway).items() if not same_text(key, value, (seen or {}).get(key))
+    }
+
+
+def same_text(key: str, asked: str, seen: str | None) -> bool:
+    """Whether two values of a key mean the same to the controller."""
+    if seen is None:
+        return False
+    if key == NODES_KEY:
+        return listed_nodes(seen) == listed_nodes(asked)
+    return asked.lower() == seen.lower() if key == "nic-mac" else asked == seen
+
+
+# --- gateway chassis ------------------------------------------------------------------------------------------------
+
+
 def rows_of(gateway: ExternalGateway, seen: Observed) -> list[GatewayChassis]:
-    """The gateway chassis of the nodes asked for, in the order asked for."""
-    by_chassis = {row.chassis: row for row in seen.rows}
-    nodes = [node for name in gateway.nodes if (node := seen.node(name))]
-    return [by_chassis[node.chassis] for node in nodes if node.chassis in by_chassis]
+    """The gateway chassis that belong in NB, in the order that they belong in."""
+    nodes = [node for name in seen.members(gateway).order if (node := seen.node(name))]
+    return [seen.row_of[node.chassis] for node in nodes if node.chassis in seen.row_of]
 
 
 def surplus_rows(gateway: ExternalGateway, seen: Observed) -> list[GatewayChassis]:
-    """Gateway chassis of nodes that nobody asked for."""
+    """Gateway chassis that do not belong in NB: of nodes that nobody asked for, or that are out for now."""
     wanted = {row.uuid for row in rows_of(gateway, seen)}
     return [row for row in seen.rows if row.uuid not in wanted]
 
 
 def missing_rows(gateway: ExternalGateway, seen: Observed) -> list[str]:
-    """Nodes without a gateway chassis. A node that is not Ready may do without: its row may have been taken out."""
-    have = {row.chassis for row in seen.rows}
-    nodes = [node for name in gateway.nodes if (node := seen.node(name))]
-    return [node.name for node in nodes if node.ready and node.chassis not in have]
+    """Nodes without the gateway chassis that they should have. A dead one may do without."""
+    members = seen.members(gateway)
+    return [
+        name
+        for name in members.order
+        if name not in members.dead and (node := seen.node(name)) and node.chassis not in seen.row_of
+    ]
 
 
 def priorities(gateway: ExternalGateway, seen: Observed, first: int) -> list[tuple[GatewayChassis, int]]:
-    """The priorities that put the nodes asked for first and in order, nobody else above them: those that differ."""
+    """The priorities that put the gateways first and in order, nobody else above them: those that differ."""
     ordered = rows_of(gateway, seen) + surplus_rows(gateway, seen)
     return [(row, first - index) for index, row in enumerate(ordered) if row.priority != first - index]
 
@@ -143,14 +223,45 @@ def in_order(gateway: ExternalGateway, seen: Observed) -> bool:
     return all(higher > lower for higher, lower in pairwise(ranks))
 
 
+def outranked(gateway: ExternalGateway, seen: Observed) -> bool:
+    """Whether a gateway that goes stands above one that stays: then traffic moves before the row goes."""
+    mine = [row.priority for row in rows_of(gateway, seen)]
+    return bool(mine) and any(row.priority >= min(mine) for row in surplus_rows(gateway, seen))
+
+
+def first_alive(gateway: ExternalGateway, seen: Observed) -> GatewayNode | None:
+    """The node that has to be active: the first that is not dead and has a gateway chassis."""
+    members = seen.members(gateway)
+    nodes = (node for name in members.order if name not in members.dead and (node := seen.node(name)))
+    return next((node for node in nodes if node.chassis in seen.row_of), None)
+
+
+# --- labels ---------------------------------------------------------------------------------------------------------
+
+
+def hand_labelled(gateway: ExternalGateway | None, seen: Observed) -> list[str]:
+    """Nodes that somebody else labelled as gateways, for custom VPCs: neither asked for nor in the ConfigMap."""
+    own = {*(gateway.nodes if gateway else ()), *seen.listed, *seen.names_in(LEAVING_NOTE)}
+    noted = set(seen.names_in(HAND_NOTE))
+    return [
+        node.name
+        for node in seen.nodes
+        if node.name not in own and (node.gateway_label == "true" or node.name in noted)
+    ]
+
+
 def stray_labels(gateway: ExternalGateway, seen: Observed) -> list[str]:
-    """Nodes labelled as gateways that nobody asked for: the controller would take each for a gateway."""
-    return [node.name for node in seen.nodes if node.gateway_label == "true" and node.name not in gateway.nodes]
+    """Gateways that were asked for once and are not now, whose label is still on."""
+    own = {*seen.listed, *seen.names_in(LEAVING_NOTE)} - set(gateway.nodes)
+    return [node.name for node in seen.nodes if node.gateway_label == "true" and node.name in own]
 
 
 def unlabelled(gateway: ExternalGateway, seen: Observed) -> list[str]:
     """Nodes asked for whose label is not yet "true"."""
-    return [node.name for node in seen.nodes if node.gateway_label != "true" and node.name in gateway.nodes]
+    return [name for name in gateway.nodes if (node := seen.node(name)) and node.gateway_label != "true"]
+
+
+# --- switch, ports, policies, NAT rows ------------------------------------------------------------------------------
 
 
 def old_policies(gateway: ExternalGateway, seen: Observed) -> list[RoutePolicy]:
@@ -167,24 +278,52 @@ def old_policies(gateway: ExternalGateway, seen: Observed) -> list[RoutePolicy]:
     ]
 
 
-def _right_port(port: SwitchPort, seen: Observed) -> bool:
-    """Whether one of the two ports that Kube-OVN makes on switch `external` is as it makes it."""
-    if port.name == SWITCH_ROUTER_PORT:
-        return port.type == "router" and port.options.get("router-port") == ROUTER_PORT
-    network = port.options.get("network_name")
-    return port.type == "localnet" and (seen.underlay or network == EXTERNAL_SWITCH)
+def misplaced_rules(gateway: ExternalGateway, seen: Observed) -> list[tuple[NatRule, HolderPort | None]]:
+    """EIPs whose NAT is done on the other side than the type asks for, with the port that does it when distributed.
+
+    Kube-OVN only makes new ones so (UpdateDnatAndSnat in pkg/ovs/ovn-nb-nat.go). An OvnFip's row always has a port.
+    """
+    rules = [
+        rule for rule in seen.ovn.nat_rules if rule.type == "dnat_and_snat" and rule.external_ip not in seen.ovn_eips
+    ]
+    if gateway.type != "distributed":
+        return [(rule, None) for rule in rules if rule.distributed]
+    ports = seen.ovn.holder_ports
+    return [
+        (rule, port)
+        for rule in rules
+        if (port := ports.get(rule.logical_ip)) and (rule.logical_port, rule.external_mac) != (port.name, port.mac)
+    ]
+
+
+def wrong_localnet(seen: Observed) -> SwitchPort | None:
+    """The localnet port when it is tied to another network, or VLAN, than the bridges are."""
+    for port in seen.ovn.switch_ports:
+        if port.name == seen.ovn.names.localnet_port and port.type == "localnet":
+            tag = seen.subnet.vlan_id if seen.subnet and seen.underlay else None
+            right = tag is None or (port.tag or 0) == tag
+            return None if right and port.options.get("network_name") == seen.network else port
+    return None
+
+
+def _right_kind(port: SwitchPort, seen: Observed) -> bool:
+    """Whether one of the two ports that Kube-OVN makes on the external switch is of the kind that it makes."""
+    names = seen.ovn.names
+    if port.name == names.switch_router_port:
+        return port.type == "router" and port.options.get("router-port") == names.router_port
+    return port.type == "localnet"
 
 
 def broken_parts(seen: Observed) -> tuple[bool, list[SwitchPort]]:
-    """What is in the controller's way: whether the router port must go, and which ports of switch `external`."""
-    wrong = [
-        port
-        for port in seen.ovn.switch_ports
-        if port.name in (SWITCH_ROUTER_PORT, LOCALNET_PORT) and not _right_port(port, seen)
-    ]
-    halves = [port for port in seen.ovn.switch_ports if port.name == SWITCH_ROUTER_PORT]
-    has_half = any(port not in wrong for port in halves)
-    if seen.ovn.router_port and not has_half:
+    """What is in the controller's way: whether the router port must go, and which ports of the switch.
+
+    It makes the router port and the switch's port together or not at all, so a half has to go before it makes both.
+    """
+    names = seen.ovn.names
+    own = [port for port in seen.ovn.switch_ports if port.name in (names.switch_router_port, names.localnet_port)]
+    wrong = [port for port in own if not _right_kind(port, seen)]
+    halves = [port for port in own if port.name == names.switch_router_port]
+    if seen.ovn.router_port and not any(port not in wrong for port in halves):
         return True, wrong
     if not seen.ovn.router_port:
         wrong += [port for port in halves if port not in wrong]
@@ -193,227 +332,41 @@ def broken_parts(seen: Observed) -> tuple[bool, list[SwitchPort]]:
 
 def missing_parts(seen: Observed) -> list[str]:
     """What of switch and router port is not there, by OVN's names."""
-    ports = {port.name for port in seen.ovn.switch_ports if _right_port(port, seen)}
-    parts = [] if seen.ovn.switch_uuid else [f"switch {EXTERNAL_SWITCH}"]
-    parts += [] if seen.ovn.router_port else [f"router port {ROUTER_PORT}"]
-    return parts + [f"switch port {name}" for name in (LOCALNET_PORT, SWITCH_ROUTER_PORT) if name not in ports]
+    names = seen.ovn.names
+    ports = {port.name for port in seen.ovn.switch_ports if _right_kind(port, seen)}
+    parts = [] if seen.ovn.switch_uuid else [f"switch {names.switch}"]
+    parts += [] if seen.ovn.router_port else [f"router port {names.router_port}"]
+    wanted = (names.localnet_port, names.switch_router_port)
+    return parts + [f"switch port {name}" for name in wanted if name not in ports]
 
 
-# --- the plan -------------------------------------------------------------------------------------------------------
-
-
-def plan(gateway: ExternalGateway | None, seen: Observed) -> Plan:
-    """The steps that lead from what was seen to the gateway as asked, or (None) to no gateway."""
-    steps = tuple(_removal(seen) if gateway is None else _steps(gateway, seen))
-    before = _shape(seen)
-    return Plan(steps, before, _after(gateway, seen, before) if steps else before)
-
-
-def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
-    drop_port, ports = broken_parts(seen)
-    surplus = [] if drop_port else surplus_rows(gateway, seen)
-    yield from _repair(gateway, seen, drop_port, ports)
-    # Whoever carries no traffic now must not get a gateway chassis by its label when the controller looks again.
-    carrying = {row.chassis for row in surplus}
-    stray = [node for name in stray_labels(gateway, seen) if (node := seen.node(name))]
-    yield from _unlabel([node.name for node in stray if node.chassis not in carrying])
-    # Where the controller has to make something, the gateways that go stay until it has: somebody must forward.
-    leaving = [node.name for node in stray if node.chassis in carrying]
-    makes = drop_port or _controller_needed(gateway, seen)
-    current, texts = seen.config_map, changed_data(gateway, seen.config_map)
-    if makes:
-        if seen.rows and not drop_port:
-            yield _raise(gateway, seen)
-        texts |= {NODES_KEY: ",".join([*gateway.nodes, *leaving])} if leaving else {}
-        yield _write(texts, current)
-        current = {**(current or {}), **texts}
-        texts = {NODES_KEY: ",".join(gateway.nodes)} if leaving else {}
-    if makes or not in_order(gateway, seen) or outranked(gateway, seen):
-        yield _order(gateway, seen)
-    if surplus:
-        yield _take_out(gateway, seen, surplus)
-    yield from _unlabel(leaving)
-    if texts:
-        yield _write(texts, current)
-
-
-def _controller_needed(gateway: ExternalGateway, seen: Observed) -> bool:
-    """Whether there is something that only kube-ovn-controller makes: rows, labels and with these the bridges."""
-    disabled = seen.config_map is None or seen.config_map.get("enable-external-gw") == "false"
-    return disabled or bool(missing_parts(seen) or missing_rows(gateway, seen) or unlabelled(gateway, seen))
-
-
-def _unlabel(names: list[str]) -> Iterable[Step]:
-    if names:
-        text = f'label {", ".join(names)} as no gateway any more ("false"): the node daemon takes the bridge away'
-        yield Step("label", text, None, {"labels": dict.fromkeys(names, "false")})
-
-
-def _repair(gateway: ExternalGateway, seen: Observed, drop_port: bool, ports: list[SwitchPort]) -> Iterable[Step]:
-    """NB, for what the controller never touches again."""
-    port = seen.ovn.router_port
-    if drop_port or ports:
-        names = ([f"router port {ROUTER_PORT}"] if drop_port else []) + [f"switch port {port.name}" for port in ports]
-        text = f"remove what is left of {' and '.join(names)}, so that kube-ovn-controller makes it anew"
-        data = {"router_port": drop_port, "switch_ports": [port.name for port in ports]}
-        yield Step("clear", text, "all external traffic, which is broken already", data)
-    if port and not drop_port and (port.mac.lower() != gateway.nic_mac or port.networks != (gateway.nic_ip,)):
-        text = f"give router port {ROUTER_PORT} {gateway.nic_mac} {gateway.nic_ip} in place of {port.mac} "
-        loss = "all external traffic, for seconds, until the neighbours' ARP caches know the new MAC"
-        if port.mac.lower() == gateway.nic_mac:
-            loss = f"traffic to {', '.join(port.networks)} itself, not to EIPs"
-        data = {"mac": gateway.nic_mac, "networks": [gateway.nic_ip]}
-        yield Step("set_router_port", text + ", ".join(port.networks), loss, data)
-    policies = old_policies(gateway, seen)
-    if policies:
-        hop = gateway.gateway.split("/")[0]
-        text = f"send the packets of {len(policies)} EIPs to gateway {hop}"
-        yield Step("set_nexthop", text, "the traffic of these EIPs, if the new gateway does not forward", {"hop": hop})
-
-
-def _raise(gateway: ExternalGateway, seen: Observed) -> Step:
-    names = ", ".join(seen.node_of(row.chassis) for row in seen.rows)
-    text = f"raise the priorities of {names}, so that a gateway that is added stays below until its bridge is there"
-    return Step("raise", text, None if in_order(gateway, seen) else _MOVE, {"nodes": list(gateway.nodes)})
-
-
-# What kube-ovn-controller does whenever the list of nodes changes, be it their order.
-_RELABEL = (
-    "rarely, for about 3 s, a gateway's traffic: the controller drops and restores all labels, and a node daemon that "
-    "looks just then rebuilds its bridge"
-)
-_MOVE = "external traffic, for about a second while it moves to another gateway"
-
-
-def _write(texts: Texts, current: Texts | None) -> Step:
-    if current is None:
-        content = ", ".join(f"{key}={value}" for key, value in texts.items())
-        text = f"create ConfigMap {CONFIG_MAP} with {content}; kube-ovn-controller makes switch, router port and labels"
-        return Step("write_config_map", text, None, dict(texts))
-    texts = {key: value for key, value in texts.items() if not _same(key, value, current.get(key))}
-    if texts:
-        changes = ", ".join(f"{key}={value} (was {current.get(key, 'missing')})" for key, value in texts.items())
-        loss = _RELABEL if NODES_KEY in texts else None
-        return Step("write_config_map", f"set in ConfigMap {CONFIG_MAP}: {changes}", loss, dict(texts))
-    revision = next_revision(current)
-    text = f"make kube-ovn-controller look again: {REVISION_KEY}={revision} in ConfigMap {CONFIG_MAP}"
-    return Step("write_config_map", text, None, {REVISION_KEY: revision})
-
-
-def next_revision(current: Texts) -> str:
-    """A value that the revision key does not have now."""
-    seen = current.get(REVISION_KEY, "")
-    return str(int(seen) + 1) if seen.isdecimal() else "1"
-
-
-def outranked(gateway: ExternalGateway, seen: Observed) -> bool:
-    """Whether a gateway that goes stands above one that stays: then traffic moves before the row goes."""
-    mine = [row.priority for row in rows_of(gateway, seen)]
-    return bool(mine) and any(row.priority >= min(mine) for row in surplus_rows(gateway, seen))
-
-
-def _order(gateway: ExternalGateway, seen: Observed) -> Step:
-    last = FIRST_CHASSIS_PRIORITY
-    text = ", ".join(f"{name}={last - index}" for index, name in enumerate(gateway.nodes))
-    active = seen.node_of(seen.ovn.active_chassis) if seen.ovn.active_chassis else None
-    moves = active is not None and active != gateway.nodes[0]
-    text = f"when each has its gateway chassis and bridge, see to priorities {text}"
-    return Step("order", text, _MOVE if moves else None, {"nodes": list(gateway.nodes)})
-
-
-def _take_out(gateway: ExternalGateway, seen: Observed, surplus: list[GatewayChassis]) -> Step:
-    names = ", ".join(seen.node_of(row.chassis) for row in surplus)
-    active = any(row.chassis == seen.ovn.active_chassis for row in surplus)
-    text = f"take the gateway chassis of {names} out of NB, before its bridge goes; traffic is on {gateway.nodes[0]}"
-    data = {"chassis": [row.chassis for row in surplus]}
-    return Step("delete_gateway_chassis", text, _MOVE if active else None, data)
-
-
-def _removal(seen: Observed) -> Iterable[Step]:
-    if seen.config_map is not None:
-        text = f"delete ConfigMap {CONFIG_MAP}; kube-ovn-controller takes the nodes' labels back"
-        yield Step("delete_config_map", text, f"whatever uses {', '.join(_networks(seen)) or 'the router port'}")
-    labelled = [node.name for node in seen.nodes if node.gateway_label is not None]
-    if leftovers(seen):
-        yield Step("delete_external", f"delete in NB what kube-ovn-controller leaves: {', '.join(leftovers(seen))}")
-    if labelled:
-        text = f"remove the gateway label from {', '.join(labelled)}; the node daemon takes the bridge away"
-        yield Step("label", text, None, {"labels": dict.fromkeys(labelled)})
+def router_pair(seen: Observed) -> list[str]:
+    """What of router port and switch router port is in NB, by OVN's names."""
+    names = seen.ovn.names
+    found = [f"router port {names.router_port}"] if seen.ovn.router_port else []
+    return found + [f"switch port {one.name}" for one in seen.ovn.switch_ports if one.name == names.switch_router_port]
 
 
 def leftovers(seen: Observed) -> list[str]:
     """What of the gateway is in NB, by OVN's names. A switch of a VLAN subnet is not the ConfigMap's."""
-    found = [f"router port {ROUTER_PORT}"] if seen.ovn.router_port else []
-    if not seen.underlay:
-        found += [f"switch {EXTERNAL_SWITCH}"] if seen.ovn.switch_uuid else []
-    found += [f"switch port {one.name}" for one in seen.ovn.switch_ports if one.name == SWITCH_ROUTER_PORT]
-    return found
+    pair = router_pair(seen)
+    own = [f"switch {seen.ovn.names.switch}"] if seen.ovn.switch_uuid and not seen.underlay else []
+    return pair[:1] + own + pair[1:] if seen.ovn.router_port else own + pair
 
 
-def _networks(seen: Observed) -> tuple[str, ...]:
-    return seen.ovn.router_port.networks if seen.ovn.router_port else ()
+def changed_options(asked: Texts, seen: Observed) -> dict[str, str]:
+    """NB_Global's options that are to have another value."""
+    return {key: value for key, value in asked.items() if seen.ovn.options.get(key) != value}
 
 
-# --- the diff -------------------------------------------------------------------------------------------------------
+def tears_down(seen: Observed) -> bool:
+    """Whether the controller takes the router port away when the list of nodes changes.
+
+    removeExternalGateway in pkg/controller/external_gw.go: on a VLAN subnet, and by a slip on a switch `ovn-external`.
+    """
+    return seen.underlay or seen.ovn.names.switch == "ovn-external"
 
 
-def _shape(seen: Observed) -> dict[str, object]:
-    port = seen.ovn.router_port
-    return {
-        "config_map": dict(seen.config_map) if seen.config_map is not None else None,
-        "router_port": {"mac": port.mac, "networks": list(port.networks)} if port else None,
-        "gateways": [f"{seen.node_of(row.chassis)} priority {row.priority}" for row in seen.rows],
-        "labels": {node.name: node.gateway_label for node in seen.nodes if node.gateway_label is not None},
-        "switch_ports": sorted(one.name for one in seen.ovn.switch_ports),
-        "nexthops": sorted({hop for policy in seen.ovn.policies for hop in policy.nexthops}),
-    }
-
-
-def _after(gateway: ExternalGateway | None, seen: Observed, before: dict[str, object]) -> dict[str, object]:
-    if gateway is None:
-        kept = sorted(one.name for one in seen.ovn.switch_ports if seen.underlay and one.name != SWITCH_ROUTER_PORT)
-        nothing: dict[str, object] = {"config_map": None, "router_port": None, "gateways": [], "labels": {}}
-        return {**before, **nothing, "switch_ports": kept}
-    data = dict(seen.config_map or {}) | changed_data(gateway, seen.config_map)
-    hop = {gateway.gateway.split("/")[0]} if old_policies(gateway, seen) else set()
-    gone = {hop for policy in old_policies(gateway, seen) for hop in policy.nexthops}
-    hops = {hop for policy in seen.ovn.policies for hop in policy.nexthops}
-    labels = {node.name: "false" for node in seen.nodes if node.gateway_label is not None}
-    return {
-        "config_map": data,
-        "router_port": {"mac": gateway.nic_mac, "networks": [gateway.nic_ip]},
-        "gateways": _gateways_after(gateway, seen),
-        "labels": labels | dict.fromkeys(gateway.nodes, "true"),
-        "switch_ports": sorted({one.name for one in seen.ovn.switch_ports} | {LOCALNET_PORT, SWITCH_ROUTER_PORT}),
-        "nexthops": sorted(hops - gone | hop),
-    }
-
-
-def _gateways_after(gateway: ExternalGateway, seen: Observed) -> list[str]:
-    settled = in_order(gateway, seen) and not missing_rows(gateway, seen) and not outranked(gateway, seen)
-    if settled and not missing_parts(seen):
-        return [f"{seen.node_of(row.chassis)} priority {row.priority}" for row in rows_of(gateway, seen)]
-    return [f"{name} priority {FIRST_CHASSIS_PRIORITY - index}" for index, name in enumerate(gateway.nodes)]
-
-
-# --- the result -----------------------------------------------------------------------------------------------------
-
-
-def report(seen: Observed) -> dict[str, object]:
-    """The gateway as it was seen last, in OVN's own names."""
-    port, active = seen.ovn.router_port, seen.ovn.active_chassis
-    chassis = [
-        {
-            "node": seen.node_of(row.chassis),
-            "chassis": row.chassis,
-            "priority": row.priority,
-            "active": row.chassis == active,
-        }
-        for row in seen.rows
-    ]
-    values = {"name": port.name, "mac": port.mac, "networks": list(port.networks)} if port else {}
-    return {
-        "config_map": dict(seen.config_map) if seen.config_map is not None else None,
-        "router_port": {**values, "gateway_chassis": chassis} if port else None,
-        "active_node": seen.node_of(active) if active else None,
-    }
+def present(items: Iterable[str]) -> str | None:
+    """A list for an annotation; None takes the annotation away."""
+    return ",".join(items) or None

@@ -1,96 +1,135 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is refused before anything is written, and what is still wrong with the external gateway afterwards. Pure.
+"""What is refused before anything is written: all findings at once, each with the option's path. Pure.
+
 
 Private to this collection: no promise is made to other users.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, ip_network
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, ip_interface, ip_network
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._addresses import (
     check_nic_name,
-    derived_mac,
+    derived_macs,
     not_a_host_of,
     parse_interface,
     parse_mac,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
-    Observed,
-    changed_data,
-    in_order,
-    leftovers,
-    missing_parts,
-    missing_rows,
-    old_policies,
-    stray_labels,
-    surplus_rows,
-    unlabelled,
-)
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CHASSIS_ANNOTATION,
     CONFIG_MAP,
-    EXTERNAL_SWITCH,
-    GATEWAY_LABEL,
-    LOCALNET_PORT,
-    ROUTER_PORT,
-    SWITCH_ROUTER_PORT,
     ExternalGateway,
-    GatewayNode,
+    Plan,
     Problem,
 )
 
-CONTROLLER_HINT = "kube-ovn-controller does this; its log names the reason when it cannot"
-
-# --- options --------------------------------------------------------------------------------------------------------
+DISRUPTIONS = ("none", "brief", "long")
+BFD_KEYS = {"min_rx": "bfd-min-rx", "min_tx": "bfd-min-tx", "multiplier": "bfd-mult"}
+BFD_LIMITS = {"min_rx": (1, 60_000), "min_tx": (1, 60_000), "multiplier": (1, 255)}  # milliseconds; ovn-nb(5)
 
 
 def wanted(options: Mapping[str, Any], seen: Observed) -> tuple[ExternalGateway, list[Problem]]:
     """The gateway that a task's options ask for, and all that is wrong with them."""
     problems: list[Problem] = []
     names = [str(name).strip() for name in options["nodes"]]
+    drained = [str(name).strip() for name in options.get("drained") or []]
     _check_nodes(names, seen, problems)
+    _check_drained(drained, names, problems)
     check_nic_name("nic", options["nic"], problems)
     gateway = parse_interface("gateway", options["gateway"], problems)
     own = parse_interface("nic_ip", options["nic_ip"], problems)
     if gateway and own:
         _check_networks(gateway, own, seen, problems)
-    mac = parse_mac("nic_mac", options["nic_mac"], problems) if options.get("nic_mac") else _kept_mac(own, seen)
     asked = ExternalGateway(
         nodes=tuple(names),
         nic=options["nic"],
         gateway=str(gateway),
         nic_ip=str(own),
-        nic_mac=mac or "",
+        nic_mac=_mac(options.get("nic_mac"), own, seen, problems),
         type=options.get("type") or "centralized",
+        switch=seen.ovn.names.switch,
+        enabled=options.get("enabled") is not False,
+        drained=tuple(drained),
+        rescue=bool(options.get("rescue")),
+        bfd=bfd_options(options.get("bfd"), problems),
     )
-    problems += site_problems(seen)
+    if asked.type == "distributed" and asked.enabled:
+        problems += _distributed_problems(asked, seen)
+    problems += [*site_problems(seen), *_subnet_problems(gateway, seen)]
     return asked, problems
 
 
-def site_problems(seen: Observed) -> list[Problem]:
+def bfd_options(bfd: Mapping[str, Any] | None, problems: list[Problem]) -> dict[str, str]:
+    """NB_Global's options for the BFD timers asked for."""
+    found = {}
+    for name, value in (bfd or {}).items():
+        if value is None:
+            continue
+        lowest, highest = BFD_LIMITS[name]
+        if not lowest <= value <= highest:
+            hint = "milliseconds between packets" if name != "multiplier" else "packets that may be missing in a row"
+            problems.append(Problem(f"bfd.{name}", f"{value} is not from {lowest} to {highest}", hint))
+        found[BFD_KEYS[name]] = str(value)
+    return found
+
+
+def disruption_problems(plan: Plan, limit: str) -> list[Problem]:
+    """The steps of a plan that interrupt more than is allowed: none, brief or any."""
+    if limit == "any":
+        return []
+    allowed = DISRUPTIONS.index(limit)
+    return [
+        Problem("max_disruption", f"{step.text}: this interrupts {step.interrupts}", f"allow {step.disruption} or any")
+        if step.disruption != "long"
+        else Problem("max_disruption", f"{step.text}: this interrupts {step.interrupts}", "allow any")
+        for step in plan.steps
+        if DISRUPTIONS.index(step.disruption) > allowed
+    ]
+
+
+# --- the cluster ----------------------------------------------------------------------------------------------------
+
+
+def site_problems(seen: Observed) -> Iterator[Problem]:
     """What about the cluster keeps the ConfigMap from having any effect."""
-    problems = []
     if seen.extra_subnets:
         text = f"spec.extraExternalSubnets is set ({', '.join(seen.extra_subnets)}): Kube-OVN then ignores {CONFIG_MAP}"
-        problems.append(Problem("vpc ovn-cluster", text, "clear it, or give this cluster its gateway by subnets"))
+        hint = "these subnets' own gateways rule instead; clear it: kubectl edit vpc ovn-cluster"
+        yield Problem("vpc ovn-cluster", text, hint)
     if seen.ovn.router_uuid is None:
         text = "NB has no logical router ovn-cluster"
-        problems.append(Problem("vpc ovn-cluster", text, "is this Kube-OVN's database, and did its controller start?"))
-    return problems
+        yield Problem("vpc ovn-cluster", text, "is this Kube-OVN's database, and did its controller start?")
+    if not seen.eip_snat:
+        text = "was started with --enable-eip-snat=false: it looks neither at the ConfigMap nor at EIPs"
+        yield Problem("kube-ovn-controller", text, "take the flag out of its Deployment")
 
 
-def _kept_mac(own: IPv4Interface | None, seen: Observed) -> str:
-    """The MAC when none is asked for: the one in use, else the one on record, else one made from the address."""
-    if seen.ovn.router_port:
-        return seen.ovn.router_port.mac.lower()
-    recorded = parse_mac("", (seen.config_map or {}).get("nic-mac", ""), [])
-    return recorded or (derived_mac(own.ip) if own else "")
+def _subnet_problems(gateway: IPv4Interface | None, seen: Observed) -> Iterator[Problem]:
+    """A Subnet that is named like the external switch rules it: it has to say the same."""
+    switch, subnet = seen.ovn.names.switch, seen.subnet
+    if subnet is None:
+        return
+    if subnet.network is None:
+        text = f"Subnet {switch} ({subnet.cidr}) has no vlan: Kube-OVN makes switch {switch} an overlay network of it"
+        yield Problem("switch", text, "delete that Subnet, or give it the vlan of the physical network")
+    if gateway is None:
+        return
+    if all(network != gateway.network for network in _networks(subnet.cidr)):
+        text = f"{gateway} is not of Subnet {switch}'s network {subnet.cidr}"
+        yield Problem("gateway", text, "the ConfigMap and that Subnet describe one network")
+    elif subnet.gateway and str(gateway.ip) not in subnet.gateway.split(","):
+        text = f"{gateway.ip} is not the gateway of Subnet {switch}, {subnet.gateway}"
+        yield Problem("gateway", text, "the ConfigMap and that Subnet describe one network")
+
+
+# --- nodes ----------------------------------------------------------------------------------------------------------
 
 
 def _check_nodes(names: Sequence[str], seen: Observed, problems: list[Problem]) -> None:
@@ -111,12 +150,68 @@ def _node_problems(path: str, name: str, seen: Observed) -> Iterable[Problem]:
     node = seen.node(name)
     if node is None:
         yield Problem(path, f"the cluster has no node {name!r}", "`kubectl get nodes` shows the names")
-    elif node.chassis is None:
+        return
+    if not node.ready and name not in seen.listed and node.chassis not in seen.row_of:
+        text = f"node {name} is not Ready, and no gateway yet"
+        yield Problem(path, text, "make it Ready first; a gateway that dies later is another matter")
+    if node.chassis is None:
         text = f"node {name} has no annotation {CHASSIS_ANNOTATION}: Kube-OVN's node daemon has not run there"
         yield Problem(path, text, "kube-ovn-controller would make no gateway at all; see to kube-ovn-cni on that node")
-    elif all(row.name != node.chassis for row in seen.ovn.chassis):
+        return
+    chassis = next((row for row in seen.ovn.chassis if row.name == node.chassis), None)
+    if chassis is None:
         text = f"chassis {node.chassis} of node {name} is not in OVN's southbound database"
         yield Problem(path, text, "kube-ovn-controller would make no gateway at all; see to ovs-ovn on that node")
+    elif chassis.hostname and chassis.hostname != name:
+        text = f"chassis {node.chassis} of node {name} calls itself {chassis.hostname!r}"
+        hint = f"Kube-OVN finds chassis by hostname: on the node, ovs-vsctl set open . external-ids:hostname={name}"
+        yield Problem(path, text, hint)
+
+
+def _check_drained(drained: Sequence[str], names: Sequence[str], problems: list[Problem]) -> None:
+    for index, name in enumerate(drained):
+        if name not in names:
+            problems.append(Problem(f"drained[{index}]", f"{name} is not in nodes", "only a gateway can be drained"))
+    if names and set(names) <= set(drained):
+        problems.append(Problem("drained", "all gateways are drained", "leave one of nodes in service"))
+
+
+def _distributed_problems(gateway: ExternalGateway, seen: Observed) -> Iterator[Problem]:
+    """What an EIP needs on the node of its holder, where it is then translated."""
+    for rule in seen.ovn.nat_rules:
+        port = seen.ovn.holder_ports.get(rule.logical_ip)
+        if rule.type != "dnat_and_snat" or port is None or port.chassis is None:
+            continue
+        name = seen.node_of(port.chassis)
+        if name not in gateway.nodes:
+            text = f"EIP {rule.external_ip} is held by {port.name} on node {name}, which is not in nodes"
+            yield Problem("type", text, "distributed: each node with an EIP's holder needs the external NIC itself")
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
+
+
+def _mac(asked: str | None, own: IPv4Interface | None, seen: Observed, problems: list[Problem]) -> str:
+    """The router port's MAC. When none is asked for: the one in use, else the one on record, else one derived."""
+    users = _macs_in_use(seen)
+    if asked:
+        mac = parse_mac("nic_mac", asked, problems)
+        if mac in users:
+            hint = "take another, or leave nic_mac out for one that is derived"
+            problems.append(Problem("nic_mac", f"{mac} is in use by {users[mac]}", hint))
+        return mac or ""
+    if seen.ovn.router_port:
+        return seen.ovn.router_port.mac.lower()
+    recorded = parse_mac("", (seen.config_map or {}).get("nic-mac", ""), [])
+    if recorded and recorded not in users:
+        return recorded
+    return next(mac for mac in derived_macs(own.ip) if mac not in users) if own else ""
+
+
+def _macs_in_use(seen: Observed) -> dict[str, str]:
+    found = {port.mac.lower(): f"router port {port.name}" for port in seen.ovn.other_ports}
+    macs = {rule.external_mac: rule for rule in seen.ovn.nat_rules if rule.external_mac}
+    return found | {mac.lower(): f"EIP {rule.external_ip}" for mac, rule in macs.items()}
 
 
 def _check_networks(gateway: IPv4Interface, own: IPv4Interface, seen: Observed, problems: list[Problem]) -> None:
@@ -130,9 +225,20 @@ def _check_networks(gateway: IPv4Interface, own: IPv4Interface, seen: Observed, 
         if any(part.overlaps(own.network) for part in _networks(cidr)):
             text = f"{own.network} overlaps subnet {name} ({cidr}) of the cluster"
             problems.append(Problem("nic_ip", text, "the external network has to be one of its own"))
-    owners = [node.name for node in seen.nodes if str(own.ip) in node.internal_ips]
-    problems += [Problem("nic_ip", f"{own.ip} is the address of node {name}", "take a free one") for name in owners]
+    hint = f"take a free one of {own.network}"
+    problems += [Problem("nic_ip", f"{own.ip} is the address of {user}", hint) for user in _users_of(own.ip, seen)]
     _check_eips(gateway, own, seen, problems)
+
+
+def _users_of(address: IPv4Address, seen: Observed) -> Iterator[str]:
+    text = str(address)
+    yield from (f"node {node.name}" for node in seen.nodes if text in node.internal_ips)
+    for port in seen.ovn.other_ports:
+        if any(str(ip_interface(network).ip) == text for network in port.networks):
+            yield f"router port {port.name}"
+    name = seen.ovn_eips.get(text)
+    if name and name != seen.ovn.names.router_port:
+        yield f"OvnEip {name}"
 
 
 def _networks(cidr: str) -> list[IPv4Network]:
@@ -167,114 +273,33 @@ def _eips(seen: Observed) -> dict[IPv4Address, str]:
     return found
 
 
+# --- absent ---------------------------------------------------------------------------------------------------------
+
+
 def absent_problems(seen: Observed) -> list[Problem]:
     """What still needs the gateway that is to go."""
+    switch = seen.ovn.names.switch
+    force = "or give force: true"
     problems = [
         Problem(
             f"EIP {rule.external_ip}",
             f"{rule.type} {rule.external_ip} -> {rule.logical_ip} still uses the gateway",
-            "release it first: kubeovn.core.ovn_eip with state=absent",
+            f"release it first: kubeovn.core.ovn_eip with state=absent; {force}",
         )
         for rule in sorted(seen.ovn.nat_rules, key=lambda rule: rule.external_ip)
     ]
-    own = (LOCALNET_PORT, SWITCH_ROUTER_PORT)
+    if seen.subnet:
+        text = f"describes the external network too ({seen.subnet.cidr})"
+        problems.append(Problem(f"Subnet {switch}", text, f"delete it first; {force}"))
+    for name in seen.users:
+        text = f"is connected to the external switch {switch}"
+        problems.append(Problem(f"vpc {name}", text, f"set its spec.enableExternal to false first; {force}"))
+    for address, name in sorted(seen.ovn_eips.items()):
+        if name != seen.ovn.names.router_port:
+            problems.append(Problem(f"OvnEip {name}", f"has {address} of this network", f"delete it first; {force}"))
+    own = (seen.ovn.names.localnet_port, seen.ovn.names.switch_router_port)
     foreign = [port.name for port in seen.ovn.switch_ports if port.name not in own and not seen.underlay]
     if foreign:
         text = f"ports {', '.join(foreign)} are on it, which the gateway's ConfigMap did not make"
-        problems.append(Problem(f"switch {EXTERNAL_SWITCH}", text, "disconnect these VPCs or pods first"))
+        problems.append(Problem(f"switch {switch}", text, f"disconnect these VPCs or pods first; {force}"))
     return problems
-
-
-# --- what is still wrong --------------------------------------------------------------------------------------------
-
-
-def unfinished(gateway: ExternalGateway | None, seen: Observed) -> list[Problem]:
-    """Where the world is not yet as asked: each with its probable cause."""
-    return list(_absent_unfinished(seen) if gateway is None else _present_unfinished(gateway, seen))
-
-
-def _absent_unfinished(seen: Observed) -> Iterable[Problem]:
-    if seen.config_map is not None:
-        yield Problem(f"ConfigMap {CONFIG_MAP}", "is still there, or again", "does something else write it?")
-    for name in leftovers(seen):
-        yield Problem(name, "is still in NB", "does something else make it?")
-    for node in seen.nodes:
-        if node.gateway_label is not None:
-            yield Problem(f"node {node.name}", f"still has label {GATEWAY_LABEL}={node.gateway_label}", CONTROLLER_HINT)
-    if seen.ovn.active_chassis:
-        text = f"is still claimed by {seen.node_of(seen.ovn.active_chassis)} in SB"
-        yield Problem(f"router port {ROUTER_PORT}", text, "northd or ovn-controller is behind: are they running?")
-
-
-def _present_unfinished(gateway: ExternalGateway, seen: Observed) -> Iterable[Problem]:
-    for key, value in changed_data(gateway, seen.config_map).items():
-        found = (seen.config_map or {}).get(key, "missing")
-        text = f"{key} is {found}, not {value}"
-        yield Problem(f"ConfigMap {CONFIG_MAP}", text, "does something else write it?")
-    for name in missing_parts(seen):
-        yield Problem(name, "is not in NB", CONTROLLER_HINT)
-    port = seen.ovn.router_port
-    if port and (port.mac.lower() != gateway.nic_mac or port.networks != (gateway.nic_ip,)):
-        text = f"has {port.mac} {', '.join(port.networks)}, not {gateway.nic_mac} {gateway.nic_ip}"
-        yield Problem(f"router port {ROUTER_PORT}", text, "does something else write it?")
-    yield from _nodes_unfinished(gateway, seen)
-    if port:
-        yield from _chassis_unfinished(gateway, seen)
-    if old_policies(gateway, seen):
-        text = f"{len(old_policies(gateway, seen))} of them do not send to {gateway.gateway.split('/')[0]}"
-        yield Problem("policies of EIPs", text, "is kube-ovn-controller writing them at the same time?")
-
-
-def _nodes_unfinished(gateway: ExternalGateway, seen: Observed) -> Iterable[Problem]:
-    for name in unlabelled(gateway, seen):
-        yield Problem(f"node {name}", f"does not have label {GATEWAY_LABEL}=true", CONTROLLER_HINT)
-    for name in stray_labels(gateway, seen):
-        yield Problem(f"node {name}", f"has label {GATEWAY_LABEL}=true", "does something else label it?")
-    for name in gateway.nodes:
-        node = seen.node(name)
-        if node is None:
-            yield Problem(f"node {name}", "is gone", "was it deleted just now?")
-        elif node.ready and not seen.mapped(name):
-            text = f"its chassis has no bridge mapping for network {EXTERNAL_SWITCH}"
-            hint = (
-                f"its node daemon puts NIC {gateway.nic} into br-external: is the NIC there, is kube-ovn-cni running?"
-            )
-            yield Problem(f"node {name}", text, hint)
-
-
-def _chassis_unfinished(gateway: ExternalGateway, seen: Observed) -> Iterable[Problem]:
-    path = f"router port {ROUTER_PORT}"
-    missing = missing_rows(gateway, seen)
-    if missing:
-        yield Problem(path, f"has no gateway chassis for {', '.join(missing)}", CONTROLLER_HINT)
-    surplus = [seen.node_of(row.chassis) for row in surplus_rows(gateway, seen)]
-    if surplus:
-        yield Problem(path, f"has a gateway chassis for {', '.join(surplus)}", "does something else add it?")
-    if not in_order(gateway, seen):
-        ranks = ", ".join(f"{seen.node_of(row.chassis)}={row.priority}" for row in seen.rows)
-        yield Problem(
-            path, f"has priorities {ranks}, not {' > '.join(gateway.nodes)}", "does something else write them?"
-        )
-    first = first_ready(gateway, seen)
-    active = seen.node_of(seen.ovn.active_chassis) if seen.ovn.active_chassis else "no gateway"
-    if first is None:
-        yield Problem("nodes", "none that is asked for is Ready", "external traffic needs one at least")
-    elif active != first.name:
-        hint = f"{first.name} is first of those that are Ready: does ovn-controller run there, are its tunnels up?"
-        yield Problem(path, f"is active on {active}, not on {first.name}", hint)
-
-
-def first_ready(gateway: ExternalGateway, seen: Observed) -> GatewayNode | None:
-    """The node that has to be active: the first that is Ready and has a gateway chassis."""
-    have = {row.chassis for row in seen.rows}
-    nodes = (node for name in gateway.nodes if (node := seen.node(name)))
-    return next((node for node in nodes if node.ready and node.chassis in have), None)
-
-
-def unverified(gateway: ExternalGateway, seen: Observed) -> list[str]:
-    """What nobody can say from here: the node's own side, which a role gathers."""
-    nodes = [node for name in gateway.nodes if (node := seen.node(name))]
-    away = [node.name for node in nodes if not node.ready]
-    found = [f"node {name} is not Ready: whether its bridge, NIC and tunnels are right was not seen" for name in away]
-    text = f"whether {gateway.nic} is in the node's bridge is seen on the node only; role external_gateway looks"
-    return found + [f"node {node.name}: {text}" for node in nodes if node.ready]

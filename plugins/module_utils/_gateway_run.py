@@ -3,6 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Carrying out a gateway's plan step by step, and looking until the world is as asked or time is up.
 
+
 Private to this collection: no promise is made to other users.
 """
 
@@ -15,7 +16,10 @@ from typing import Any, Protocol
 from ansible_collections.kubeovn.core.plugins.module_utils._controller import Leadership, idle_problem, is_idle
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     Observed,
+    first_alive,
+    hand_labelled,
     in_order,
+    misplaced_rules,
     missing_parts,
     missing_rows,
     old_policies,
@@ -23,12 +27,10 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     priorities,
     stray_labels,
     surplus_rows,
+    wrong_localnet,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import (
-    absent_problems,
-    first_ready,
-    unfinished,
-)
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import absent_problems
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIRST_CHASSIS_PRIORITY,
     ExternalGateway,
@@ -42,6 +44,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, D
 CONTROLLER_PATIENCE = 10.0  # seconds; the controller looks every second
 CONTROLLER_TURN = 3.0  # seconds in which it has seen a changed ConfigMap and made of it what it makes of it
 HIGH_PRIORITY = 1000  # above whatever the controller gives to a gateway chassis that it adds
+
+Labels = dict[str, str | None]
 
 
 class Site(Protocol):
@@ -57,8 +61,11 @@ class Site(Protocol):
     def leadership(self) -> Leadership | None:
         """Who leads kube-ovn-controller."""
 
-    def write_config_map(self, data: Mapping[str, str], /) -> None:
-        """Set keys of the ConfigMap."""
+    def write_config_map(self, data: Mapping[str, str], notes: Mapping[str, str | None], /) -> None:
+        """Set keys and annotations of the ConfigMap."""
+
+    def note(self, notes: Mapping[str, str | None], /) -> None:
+        """Set or remove annotations of the ConfigMap."""
 
     def delete_config_map(self) -> None:
         """Delete the ConfigMap."""
@@ -80,16 +87,24 @@ class Run:
     """One plan on its way. `done` are the steps that were taken."""
 
     def __init__(
-        self, gateway: ExternalGateway | None, site: Site, seen: Observed, clock: Clock, timeout: float
+        self,
+        gateway: ExternalGateway | None,
+        site: Site,
+        seen: Observed,
+        clock: Clock,
+        timeout: float,
+        force: bool = False,
     ) -> None:
         self._gateway = gateway
         self._site = site
         self._clock = clock
         self._end = clock.monotonic() + timeout
         self._timeout = timeout
+        self._force = force
         self._leadership: Leadership | None = None
-        self._raised = False
+        self._renumber = False
         self._quiet = 0.0  # from then on, nothing that was written is still to be taken notice of
+        self.by_hand = tuple(hand_labelled(gateway, seen))
         self.seen = seen
         self.done: list[Step] = []
 
@@ -106,15 +121,23 @@ class Run:
 
     def apply(self, plan: Plan) -> None:
         """Take the plan's steps in their order."""
+        ovn = self._site.ovn
         actions: dict[str, Callable[[Step], None]] = {
             "clear": self._clear,
+            "set_options": lambda step: ovn.set_options(step.data),
+            "set_localnet": self._set_localnet,
             "set_router_port": self._set_router_port,
-            "set_nexthop": self._set_nexthop,
+            "set_nexthop": lambda step: ovn.set_nexthops(old_policies(self._present, self.seen), step.data["hop"]),
             "raise": self._raise,
             "write_config_map": self._write_config_map,
+            "add_gateway_chassis": self._add_rows,
             "order": self._order,
             "delete_gateway_chassis": self._take_out,
             "label": lambda step: self._site.label(step.data["labels"]),
+            "keep_labels": self._keep_labels,
+            "set_distribution": self._set_distribution,
+            "note": self._note,
+            "delete_router_port": self._delete_router_port,
             "delete_config_map": self._delete_config_map,
             "delete_external": self._delete_external,
         }
@@ -128,26 +151,66 @@ class Run:
         port = ovn.router_port if step.data["router_port"] else None
         self._site.ovn.clear_external(ovn.router_uuid, port, ovn.switch_uuid, ports, False)
 
+    def _set_localnet(self, step: Step) -> None:
+        self._site.ovn.set_localnet(wrong_localnet(self.seen), step.data["network"], step.data["tag"])
+
     def _set_router_port(self, step: Step) -> None:
         self._site.ovn.set_router_port(self.seen.ovn.router_port, step.data["mac"], step.data["networks"])
 
-    def _set_nexthop(self, step: Step) -> None:
-        self._site.ovn.set_nexthops(old_policies(self._present, self.seen), step.data["hop"])
+    def _set_distribution(self, _step: Step) -> None:
+        def placed() -> Observed:
+            seen = self._site.observe()
+            rules = misplaced_rules(self._present, seen)
+            return self._guarded(lambda: self._site.ovn.set_distribution(rules), bool(rules), seen)
+
+        self._until(placed, lambda seen: not misplaced_rules(self._present, seen))
 
     def _raise(self, _step: Step) -> None:
         self._site.ovn.set_priorities(priorities(self._present, self.seen, HIGH_PRIORITY))
-        self._raised = True
+        self._renumber = True
 
     def _write_config_map(self, step: Step) -> None:
-        self._site.write_config_map(step.data)
+        if step.data.get("patient"):
+            self._await_controller()
+        self._site.write_config_map(step.data["data"], step.data["notes"])
         self._quiet = min(self._clock.monotonic() + CONTROLLER_TURN, self._end)
+
+    def _note(self, step: Step) -> None:
+        if all(value is None for value in step.data["notes"].values()):
+            self._await_controller()  # they were for the time until it has had its turn
+        self._site.note(step.data["notes"])
+
+    def _keep_labels(self, step: Step) -> None:
+        """Once the controller has had its turn: with the gateway enabled it has then set its own labels again."""
+        if self._gateway is None or not self._gateway.enabled:
+            self._await_removal()
+        else:
+            self._await_controller()
+        seen = self._site.observe()
+        labels: Labels = {name: "true" for name in step.data["nodes"] if _label_of(seen, name) != "true"}
+        if labels:
+            self._site.label(labels)
+
+    def _add_rows(self, _step: Step) -> None:
+        gateway = self._present
+
+        def added() -> Observed:
+            seen = self._site.observe()
+            nodes = [seen.node(name) for name in missing_rows(gateway, seen) if seen.mapped(name)]
+            lowest = min((row.priority for row in seen.rows), default=FIRST_CHASSIS_PRIORITY + 1)
+            rows = [(node.chassis, lowest - 1 - index) for index, node in enumerate(nodes) if node]
+            write = self._site.ovn.add_gateway_chassis
+            return self._guarded(lambda: write(seen.ovn.router_port, rows), bool(rows), seen)
+
+        self._until(added, lambda seen: not missing_rows(gateway, seen))
+        self._renumber = True
 
     def _order(self, _step: Step) -> None:
         gateway = self._present
 
         def lacking(seen: Observed) -> list[Problem]:
             parts = [*missing_parts(seen), *(f"gateway chassis of {name}" for name in missing_rows(gateway, seen))]
-            first = first_ready(gateway, seen)  # it gets the traffic: its bridge has to be there before
+            first = first_alive(gateway, seen)  # it gets the traffic: its bridge has to be there before
             parts += [f"bridge mapping of {first.name}"] if first and not seen.mapped(first.name) else []
             return [Problem(part, "is missing") for part in parts]
 
@@ -155,10 +218,9 @@ class Run:
             seen = self._site.observe()
             if lacking(seen):
                 return seen
-            wrong = self._raised or not in_order(gateway, seen) or outranked(gateway, seen)
-            return self._guarded(
-                lambda: self._site.ovn.set_priorities(priorities(gateway, seen, FIRST_CHASSIS_PRIORITY)), wrong, seen
-            )
+            wrong = self._renumber or not in_order(gateway, seen) or outranked(gateway, seen)
+            new = priorities(gateway, seen, FIRST_CHASSIS_PRIORITY)
+            return self._guarded(lambda: self._site.ovn.set_priorities(new), wrong, seen)
 
         self._until(
             settled, lambda seen: not lacking(seen) and in_order(gateway, seen) and not outranked(gateway, seen)
@@ -171,35 +233,53 @@ class Run:
         def taken() -> Observed:
             seen = self._site.observe()
             rows = [row for row in seen.rows if row.chassis in going]
-            free = seen.ovn.active_chassis not in going
+            # Traffic moves first; from a dead gateway it has gone already, whatever SB still says.
+            node = seen.node(seen.active) if seen.active else None
+            free = seen.ovn.active_chassis not in going or node is None or not node.ready
             return self._guarded(
                 lambda: self._site.ovn.delete_gateway_chassis(seen.ovn.router_port, rows), free and bool(rows), seen
             )
 
         self._until(taken, lambda seen: all(row.chassis not in going for row in surplus_rows(gateway, seen)))
 
+    def _delete_router_port(self, _step: Step) -> None:
+        self._await_removal()
+        seen = self.seen = self._site.observe()
+        ovn, name = seen.ovn, seen.ovn.names.switch_router_port
+        ports = [port for port in ovn.switch_ports if port.name == name]
+        if ovn.router_port or ports:
+            self._site.ovn.clear_external(ovn.router_uuid, ovn.router_port, ovn.switch_uuid, ports, False)
+
     def _delete_config_map(self, _step: Step) -> None:
         self._site.delete_config_map()
-        # The controller is through when it has said so in the VPC: then it is past writing labels and NB. Where it
-        # never took notice of the ConfigMap there is nothing to wait for, so no more than a while.
+        self._await_removal()
+
+    def _await_removal(self) -> None:
+        """Until the controller is through with taking the gateway away: then it is past writing labels and NB.
+
+        It has then said so in the VPC. Where it never took notice of the ConfigMap there is nothing to wait for, so no
+        more than a while.
+        """
         patience = min(CONTROLLER_PATIENCE, max(self._end - self._clock.monotonic(), 0.0))
+
+        def through(seen: Observed) -> bool:
+            labelled = [node.name for node in seen.nodes if node.gateway_label == "true"]
+            return not seen.enabled and set(labelled) <= set(self.by_hand)
+
         with suppress(Deadline):
-            until(
-                self._site.observe,
-                lambda seen: not seen.enabled and all(node.gateway_label != "true" for node in seen.nodes),
-                patience,
-                self._clock,
-            )
+            until(self._site.observe, through, patience, self._clock)
 
     def _delete_external(self, _step: Step) -> None:
         seen = self.seen = self._site.observe()
-        problems = absent_problems(seen)
+        problems = [] if self._force else absent_problems(seen)
         if problems:
             raise NotReached("the gateway came into use meanwhile", problems, seen)
         ovn = seen.ovn
-        ports = [port for port in ovn.switch_ports if not seen.underlay or port.type == "router"]
+        pair = (ovn.names.switch_router_port,)
+        ports = [port for port in ovn.switch_ports if not seen.underlay or port.name in pair]
+        rules = None if self._force else ovn.nat_rules
         self._site.ovn.clear_external(
-            ovn.router_uuid, ovn.router_port, ovn.switch_uuid, ports, not seen.underlay, ovn.nat_rules
+            ovn.router_uuid, ovn.router_port, ovn.switch_uuid, ports, not seen.underlay, rules
         )
 
     # --- waiting
@@ -218,7 +298,7 @@ class Run:
             write()
         except GuardFailed:
             return seen
-        self._raised = False
+        self._renumber = False
         return self._site.observe()
 
     def _until(self, probe: Callable[[], Observed], done: Callable[[Observed], bool]) -> None:
@@ -231,18 +311,21 @@ class Run:
                 f"not as asked within {self._timeout:g} s", self._causes(self.seen), self.seen
             ) from deadline
 
+    def _unfinished(self, seen: Observed) -> list[Problem]:
+        return unfinished(self._gateway, seen, self.by_hand)
+
     def _causes(self, seen: Observed) -> list[Problem]:
-        problems = unfinished(self._gateway, seen)
+        problems = self._unfinished(seen)
         before, now = self._leadership, self._site.leadership()
         idle = now and (not now.holder or (before and before.renewed == now.renewed and now.age > now.duration))
         return [idle_problem(now), *problems] if now and idle else problems
 
     def verify(self) -> None:
         """Look until the world is as asked. After own changes, put right what the controller made of them."""
-        if not self.done and not unfinished(self._gateway, self.seen):
+        if not self.done and not self._unfinished(self.seen):
             return  # the look that the plan was made from showed it
         self._await_controller()
-        self._until(self._tidied if self.done else self._site.observe, lambda seen: not unfinished(self._gateway, seen))
+        self._until(self._tidied if self.done else self._site.observe, lambda seen: not self._unfinished(seen))
 
     def _await_controller(self) -> None:
         """Let the controller take its turn at the ConfigMap before the world is called as asked.
@@ -257,19 +340,35 @@ class Run:
 
     def _tidied(self) -> Observed:
         seen = self._site.observe()
-        labels: dict[str, str | None]
+        lost: Labels = {name: "true" for name in self.by_hand if _label_of(seen, name) not in ("true", None)}
+        labels: Labels
         if self._gateway is None:
-            labels = {node.name: None for node in seen.nodes if node.gateway_label is not None}
-            return self._guarded(lambda: self._site.label(labels), bool(labels) and seen.config_map is None, seen)
+            stale = {node.name for node in seen.nodes if node.gateway_label is not None} - set(self.by_hand)
+            labels = dict.fromkeys(stale)
+            return self._guarded(
+                lambda: self._site.label(labels | lost), bool(labels | lost) and not seen.config_map, seen
+            )
         gateway = self._gateway
-        labels = dict.fromkeys(stray_labels(gateway, seen), "false")
-        surplus = surplus_rows(gateway, seen)
-        if missing_parts(seen) or missing_rows(gateway, seen) or first_ready(gateway, seen) is None:
+        if not gateway.enabled:
+            labels = dict.fromkeys((name for name in gateway.nodes if _label_of(seen, name) == "true"), "false")
+            return self._guarded(
+                lambda: self._site.label(labels | lost), bool(labels | lost) and not seen.enabled, seen
+            )
+        if missing_parts(seen) or missing_rows(gateway, seen) or first_alive(gateway, seen) is None:
             return seen  # not the moment to take anything away
+        surplus = surplus_rows(gateway, seen)
         if not in_order(gateway, seen) or outranked(gateway, seen):
             new = priorities(gateway, seen, FIRST_CHASSIS_PRIORITY)
             return self._guarded(lambda: self._site.ovn.set_priorities(new), True, seen)
-        if surplus and seen.ovn.active_chassis not in {row.chassis for row in surplus}:
+        active = seen.node(seen.active) if seen.active else None
+        busy = active is not None and active.ready and seen.ovn.active_chassis in {row.chassis for row in surplus}
+        if surplus and not busy:
             port = seen.ovn.router_port
             return self._guarded(lambda: self._site.ovn.delete_gateway_chassis(port, surplus), True, seen)
-        return self._guarded(lambda: self._site.label(labels), bool(labels) and not surplus, seen)
+        labels = dict.fromkeys(stray_labels(gateway, seen), "false")
+        return self._guarded(lambda: self._site.label(labels | lost), bool(labels | lost) and not surplus, seen)
+
+
+def _label_of(seen: Observed, name: str) -> str | None:
+    node = seen.node(name)
+    return node.gateway_label if node else None

@@ -3,6 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The site of an external gateway as ovn_external_gw meets it: what it reads and writes in Kubernetes and OVN.
 
+
 Private to this collection: no promise is made to other users.
 """
 
@@ -13,101 +14,162 @@ from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     CONFIG_MAPS,
+    DEPLOYMENTS,
     NODES,
+    OVN_EIPS,
     SUBNETS,
+    VLANS,
     VPCS,
     Cluster,
     ClusterError,
     Resource,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._controller import Leadership, leadership
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed
+from ansible_collections.kubeovn.core.plugins.module_utils._controller import (
+    CONTROLLER,
+    CONTROLLER_NAMESPACE,
+    Leadership,
+    leadership,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway import ExternalSubnet, Observed
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import Evidence
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     DEFAULT_VPC,
-    EXTERNAL_SWITCH,
     GATEWAY_LABEL,
-    GatewayNode,
     Problem,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
-from ansible_collections.kubeovn.core.plugins.module_utils._objects import gateway_node
+from ansible_collections.kubeovn.core.plugins.module_utils._objects import flag_of, gateway_node, notes_of
+
+RIGHTS_HINT = "docs/rbac.yml lists the rights needed"
 
 
 class GatewaySite:
-    """One cluster's gateway."""
+    """One cluster's gateway. holders: whether the ports of EIPs' holders are looked at, as a distributed one needs."""
 
-    def __init__(self, cluster: Cluster, ovn: Northbound, namespace: str, names: Sequence[str]) -> None:
+    def __init__(
+        self, cluster: Cluster, ovn: Northbound, namespace: str, evidence: Mapping[str, Evidence], holders: bool
+    ) -> None:
         self.ovn = ovn
         self._cluster = cluster
         self._namespace = namespace
-        self._names = tuple(names)
-        self._subnets: list[dict[str, Any]] | None = None
+        self._evidence = dict(evidence)
+        self._holders = holders
+        self._lasting: dict[str, Any] | None = None
 
     # --- reading
 
     def observe(self) -> Observed:
-        """One look at everything that the plan depends on."""
+        """One look at everything that the plan depends on: one read per kind, however many nodes there are."""
         config_map = self._cluster.get(CONFIG_MAPS, self._namespace, CONFIG_MAP)
-        vpc = self._cluster.get(VPCS, None, DEFAULT_VPC) or {}
+        if self._lasting is None:  # what does not change because of what is done here
+            vpcs = {vpc["metadata"]["name"]: vpc for vpc in self._cluster.list(VPCS)}
+            self._lasting = self._read_lasting(vpcs)
+            vpc = vpcs.get(DEFAULT_VPC) or {}
+        else:
+            vpc = self._cluster.get(VPCS, None, DEFAULT_VPC) or {}
         spec, status = vpc.get("spec") or {}, vpc.get("status") or {}
-        if self._subnets is None:  # they do not change because of what is done here
-            self._subnets = self._cluster.list(SUBNETS)
-        specs = {subnet["metadata"]["name"]: subnet.get("spec") or {} for subnet in self._subnets}
         return Observed(
             config_map=None if config_map is None else config_map.get("data") or {},
-            nodes=self._nodes(),
-            ovn=self.ovn.observe(),
+            notes=notes_of(config_map),
+            nodes=tuple(sorted(map(gateway_node, self._cluster.list(NODES)), key=lambda node: node.name)),
+            ovn=self.ovn.observe(holders=self._holders),
             extra_subnets=tuple(spec.get("extraExternalSubnets") or status.get("extraExternalSubnets") or ()),
-            enabled=status.get("enableExternal"),
-            underlay=bool((specs.get(EXTERNAL_SWITCH) or {}).get("vlan")),
-            overlays={
-                name: one["cidrBlock"]
-                for name, one in specs.items()
-                if one.get("cidrBlock") and name != EXTERNAL_SWITCH and not one.get("vlan")
-            },
+            enabled=spec.get("enableExternal"),
+            evidence=self._evidence,
+            **self._lasting,
         )
 
-    def _nodes(self) -> tuple[GatewayNode, ...]:
-        """Those asked for and those labelled: on a big cluster a fraction of all nodes."""
-        nodes = {node["metadata"]["name"]: node for node in self._cluster.list(NODES, label_selector=GATEWAY_LABEL)}
-        for name in self._names:
-            if name and name not in nodes and (node := self._cluster.get(NODES, None, name)):
-                nodes[name] = node
-        return tuple(gateway_node(node) for _name, node in sorted(nodes.items()))
+    def _read_lasting(self, vpcs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+        switch = self.ovn.names.switch
+        specs = {one["metadata"]["name"]: one.get("spec") or {} for one in self._cluster.list(SUBNETS)}
+        eips = {one["metadata"]["name"]: one for one in self._cluster.list(OVN_EIPS, absent_ok=True)}
+        return {
+            "subnet": self._subnet(specs[switch]) if switch in specs else None,
+            "overlays": {
+                name: one["cidrBlock"]
+                for name, one in specs.items()
+                if one.get("cidrBlock") and name != switch and not one.get("vlan")
+            },
+            "users": tuple(sorted(name for name, vpc in vpcs.items() if name != DEFAULT_VPC and _uses(vpc, switch))),
+            "ovn_eips": {
+                address: name
+                for name, one in eips.items()
+                if ((one.get("spec") or {}).get("externalSubnet") or switch) == switch and (address := _address(one))
+            },
+            "eip_snat": self._eip_snat(),
+        }
+
+    def _subnet(self, spec: Mapping[str, Any]) -> ExternalSubnet:
+        """The Subnet that is named like the switch, with its Vlan when it has one."""
+        name = spec.get("vlan")
+        vlan = ((self._cluster.get(VLANS, None, name) or {}).get("spec") or {}) if name else {}
+        network = vlan.get("provider") or vlan.get("providerInterfaceName") or (name or None)
+        return ExternalSubnet(spec.get("cidrBlock", ""), spec.get("gateway", ""), network, int(vlan.get("id") or 0))
+
+    def _eip_snat(self) -> bool:
+        """Whether kube-ovn-controller deals with EIPs at all; believed where its Deployment cannot be seen."""
+        try:
+            deployment = self._cluster.get(DEPLOYMENTS, CONTROLLER_NAMESPACE, CONTROLLER)
+        except ClusterError as error:
+            if error.status == 403:  # nice to know, no more
+                return True
+            raise
+        return flag_of(deployment, "enable-eip-snat") != "false"
 
     def leadership(self) -> Leadership | None:
         """Who leads kube-ovn-controller; None when that cannot be seen."""
         return leadership(self._cluster)
 
+    # --- rights
+
     def denied(self, actions: Sequence[str], create: bool) -> list[Problem]:
         """The rights that this identity lacks for these actions."""
+        verb = "create" if create else "patch"
+        write = (verb, CONFIG_MAPS, self._namespace, None if create else CONFIG_MAP)
+        label = ("patch", NODES, None, None)
         needed: dict[str, tuple[str, Resource, str | None, str | None]] = {
-            "write_config_map": ("patch", CONFIG_MAPS, self._namespace, CONFIG_MAP),
+            "write_config_map": write,
+            "note": ("patch", CONFIG_MAPS, self._namespace, CONFIG_MAP),
             "delete_config_map": ("delete", CONFIG_MAPS, self._namespace, CONFIG_MAP),
-            "label": ("patch", NODES, None, None),
+            "label": label,
+            "keep_labels": label,
         }
-        if create:
-            needed["write_config_map"] = ("create", CONFIG_MAPS, self._namespace, None)
-        checks = dict.fromkeys(needed[action] for action in actions if action in needed)
+        return self._lacking([needed[action] for action in actions if action in needed])
+
+    def denied_reading(self) -> list[Problem]:
+        """The rights to read that this identity lacks."""
+        lists: list[Resource] = [NODES, VPCS, SUBNETS, OVN_EIPS]
+        rights: list[tuple[str, Resource, str | None, str | None]] = [("list", kind, None, None) for kind in lists]
+        return self._lacking(
+            [("get", CONFIG_MAPS, self._namespace, CONFIG_MAP), *rights, ("get", VPCS, None, DEFAULT_VPC)]
+        )
+
+    def _lacking(self, rights: Sequence[tuple[str, Resource, str | None, str | None]]) -> list[Problem]:
         return [
-            Problem(f"{verb} {resource}", "this identity may not do that", "docs/rbac.yml lists the rights needed")
-            for verb, resource, namespace, name in checks
+            Problem(f"{verb} {resource}", "this identity may not do that", RIGHTS_HINT)
+            for verb, resource, namespace, name in dict.fromkeys(rights)
             if not self._cluster.may(verb, resource, namespace, name)
         ]
 
     # --- writing
 
-    def write_config_map(self, data: Mapping[str, str]) -> None:
-        """Set these keys of the ConfigMap, and make it when there is none."""
+    def write_config_map(self, data: Mapping[str, str], notes: Mapping[str, str | None]) -> None:
+        """Set these keys and annotations (None: take away) of the ConfigMap, and make it when there is none."""
+        patch = {"data": dict(data)} | ({"metadata": {"annotations": dict(notes)}} if notes else {})
         try:
-            self._cluster.merge_patch(CONFIG_MAPS, self._namespace, CONFIG_MAP, {"data": dict(data)})
+            self._cluster.merge_patch(CONFIG_MAPS, self._namespace, CONFIG_MAP, patch)
         except ClusterError as error:
             if error.status != 404:
                 raise
-            metadata = {"name": CONFIG_MAP, "namespace": self._namespace}
+            annotations = {key: value for key, value in notes.items() if value is not None}
+            metadata = {"name": CONFIG_MAP, "namespace": self._namespace, "annotations": annotations}
             body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
             self._cluster.create(CONFIG_MAPS, self._namespace, body)
+
+    def note(self, notes: Mapping[str, str | None]) -> None:
+        """Set annotations of the ConfigMap, or (None) take them away. The controller does not look at them."""
+        self._cluster.merge_patch(CONFIG_MAPS, self._namespace, CONFIG_MAP, {"metadata": {"annotations": dict(notes)}})
 
     def delete_config_map(self) -> None:
         """Delete the ConfigMap."""
@@ -121,3 +183,16 @@ class GatewaySite:
         errors = [answer for answer in self._cluster.patch_many(patches) if isinstance(answer, ClusterError)]
         if errors:
             raise errors[0]
+
+
+def _uses(vpc: Mapping[str, Any], switch: str) -> bool:
+    """Whether a custom VPC is connected to the external switch."""
+    spec, status = vpc.get("spec") or {}, vpc.get("status") or {}
+    if switch in (spec.get("extraExternalSubnets") or status.get("extraExternalSubnets") or ()):
+        return True
+    return bool(spec.get("enableExternal") or status.get("enableExternal")) and not spec.get("extraExternalSubnets")
+
+
+def _address(eip: Mapping[str, Any]) -> str | None:
+    """The IPv4 address of an OvnEip: as it got it, or as it is asked for."""
+    return (eip.get("status") or {}).get("v4Ip") or (eip.get("spec") or {}).get("v4Ip") or None

@@ -14,13 +14,10 @@ from typing import Any
 
 # Names that Kube-OVN fixes (pkg/util/const.go of v1.14).
 DEFAULT_VPC = "ovn-cluster"
-EXTERNAL_SWITCH = "external"
-ROUTER_PORT = f"{DEFAULT_VPC}-{EXTERNAL_SWITCH}"
-SWITCH_ROUTER_PORT = f"{EXTERNAL_SWITCH}-{DEFAULT_VPC}"
-LOCALNET_PORT = f"localnet.{EXTERNAL_SWITCH}"
-CHASSISREDIRECT_PORT = f"cr-{ROUTER_PORT}"
+EXTERNAL_SWITCH = "external"  # unless the controller was told another by --external-gateway-switch
 CONFIG_MAP = "ovn-external-gw-config"
 GATEWAY_LABEL = "ovn.kubernetes.io/external-gw"
+DATAPATH_LABEL = "ovn.kubernetes.io/ovs_dp_type"
 CHASSIS_ANNOTATION = "ovn.kubernetes.io/chassis"
 EIP_ANNOTATION = "ovn.kubernetes.io/eip"
 ROUTED_ANNOTATION = "ovn.kubernetes.io/routed"
@@ -34,8 +31,35 @@ FIRST_CHASSIS_PRIORITY = 100
 
 
 @dataclass(frozen=True)
+class Names:
+    """What Kube-OVN calls the parts of an external gateway, all after its switch (pkg/ovs/ovn-nb.go of v1.14)."""
+
+    switch: str = EXTERNAL_SWITCH
+
+    @property
+    def router_port(self) -> str:
+        """The logical router port of the default VPC."""
+        return f"{DEFAULT_VPC}-{self.switch}"
+
+    @property
+    def switch_router_port(self) -> str:
+        """The switch's port of type router."""
+        return f"{self.switch}-{DEFAULT_VPC}"
+
+    @property
+    def localnet_port(self) -> str:
+        """The switch's port to the physical network."""
+        return f"localnet.{self.switch}"
+
+    @property
+    def chassisredirect_port(self) -> str:
+        """The port whose binding in SB names the active gateway's chassis."""
+        return f"cr-{self.router_port}"
+
+
+@dataclass(frozen=True)
 class ExternalGateway:
-    """The external gateway as asked for: what ConfigMap ovn-external-gw-config can express."""
+    """The external gateway as asked for: what ConfigMap ovn-external-gw-config can express, and what it cannot."""
 
     nodes: tuple[str, ...]  # order = priority, the first is the active one
     nic: str
@@ -43,6 +67,17 @@ class ExternalGateway:
     nic_ip: str  # CIDR of the router port, 10.4.19.254/24
     nic_mac: str
     type: str = "centralized"
+    switch: str = EXTERNAL_SWITCH
+    enabled: bool = True
+    drained: tuple[str, ...] = ()  # gateways that get no traffic while another one lives
+    rescue: bool = False  # whether rows of dead gateways go, so that a lone survivor claims the router port
+    bfd: Mapping[str, str] = field(default_factory=dict)  # NB_Global options of the tunnels' BFD; empty: left alone
+
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        """The nodes by priority: those in service in their order, then those drained."""
+        kept = [name for name in self.nodes if name not in self.drained]
+        return (*kept, *(name for name in self.nodes if name in self.drained))
 
 
 @dataclass(frozen=True)
@@ -54,6 +89,7 @@ class GatewayNode:
     gateway_label: str | None  # value of ovn.kubernetes.io/external-gw
     chassis: str | None  # OVN chassis name, from annotation ovn.kubernetes.io/chassis
     internal_ips: tuple[str, ...] = ()
+    userspace: bool = False  # Open vSwitch forwards in user space there: Kube-OVN then never deletes a bridge
 
 
 @dataclass(frozen=True)
@@ -87,6 +123,7 @@ class SwitchPort:
     addresses: tuple[str, ...]
     options: Mapping[str, str] = field(default_factory=dict)
     up: bool | None = None
+    tag: int | None = None  # VLAN of a localnet port
 
 
 @dataclass(frozen=True)
@@ -99,6 +136,12 @@ class NatRule:
     logical_ip: str
     logical_port: str | None = None
     external_mac: str | None = None
+    stateless: bool = False
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the holder's own node does the translation, and not the active gateway."""
+        return bool(self.logical_port and self.external_mac)
 
 
 @dataclass(frozen=True)
@@ -124,18 +167,31 @@ class Chassis:
 
 
 @dataclass(frozen=True)
+class HolderPort:
+    """The logical switch port of an overlay address."""
+
+    name: str
+    mac: str
+    chassis: str | None = None  # name of the chassis that it is bound to
+
+
+@dataclass(frozen=True)
 class Ovn:
     """What one read of NB and SB showed. None: that part does not exist."""
 
     router_uuid: str | None  # the default VPC's Logical_Router
     router_port: RouterPort | None
-    switch_uuid: str | None  # switch `external`
-    switch_ports: tuple[SwitchPort, ...]  # of switch `external`
+    switch_uuid: str | None  # the external switch
+    switch_ports: tuple[SwitchPort, ...]  # of the external switch
     nat_rules: tuple[NatRule, ...]
     policies: tuple[RoutePolicy, ...]  # those of priority 29250
     chassis: tuple[Chassis, ...]
     active_chassis: str | None  # name of the chassis that holds cr-ovn-cluster-external
     bound_ports: Mapping[str, str] = field(default_factory=dict)  # logical port -> chassis name, those asked for
+    names: Names = Names()
+    other_ports: tuple[RouterPort, ...] = ()  # all other router ports, of whatever router
+    options: Mapping[str, str] = field(default_factory=dict)  # NB_Global's
+    holder_ports: Mapping[str, HolderPort] = field(default_factory=dict)  # of NAT rows' logical_ip, when asked for
 
 
 @dataclass(frozen=True)
@@ -214,6 +270,14 @@ class Step:
     text: str  # what it does, for people
     interrupts: str | None = None  # whose traffic, and for how long; None: nobody's
     data: Mapping[str, Any] = field(default_factory=dict)  # what the action needs
+    lasting: bool = False  # whether it interrupts for longer than some seconds
+
+    @property
+    def disruption(self) -> str:
+        """How much it interrupts: none, brief (seconds at most) or long."""
+        if self.interrupts is None:
+            return "none"
+        return "long" if self.lasting else "brief"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError, open_cluster
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Plan, Problem
+from ansible_collections.kubeovn.core.plugins.module_utils._model import EXTERNAL_SWITCH, Plan, Problem
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
 
 # As kubernetes.core's, so that one module_defaults serves both; see doc fragment `auth`.
@@ -50,6 +50,7 @@ OVN_ARGUMENTS: dict[str, Any] = {
     "nb_endpoint": {"type": "str", "fallback": (env_fallback, ["KUBEOVN_NB_ENDPOINT"])},
     "sb_endpoint": {"type": "str", "fallback": (env_fallback, ["KUBEOVN_SB_ENDPOINT"])},
     "ovn_timeout": {"type": "int", "default": 10},
+    "switch": {"type": "str", "default": EXTERNAL_SWITCH},
 }
 ARGUMENTS: dict[str, Any] = AUTH_ARGUMENTS | OVN_ARGUMENTS
 
@@ -109,7 +110,10 @@ def outcome(cluster: Cluster, plan: Plan, **values: Any) -> dict[str, Any]:
     return {
         "changed": plan.changed,
         "cluster": cluster.host,
-        "plan": [{"action": one.action, "text": one.text, "interrupts": one.interrupts} for one in plan.steps],
+        "plan": [
+            {"action": one.action, "text": one.text, "interrupts": one.interrupts, "disruption": one.disruption}
+            for one in plan.steps
+        ],
         "diff": {"before": dict(plan.before), "after": dict(plan.after)},
         **values,
     }

@@ -24,7 +24,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
-    EXTERNAL_SWITCH,
     GatewayNode,
     NatRule,
     Ovn,
@@ -131,11 +130,11 @@ def router_port(ovn: Ovn) -> dict[str, Any] | None:
 
 
 def external_switch(ovn: Ovn) -> dict[str, Any] | None:
-    """Switch `external` with its ports."""
+    """The external switch with its ports."""
     if ovn.switch_uuid is None:
         return None
     ports = [{"name": port.name, "type": port.type, "options": dict(port.options)} for port in ovn.switch_ports]
-    return {"name": EXTERNAL_SWITCH, "ports": ports}
+    return {"name": ovn.names.switch, "ports": ports}
 
 
 def _site(seen: Seen) -> Site:

@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     ADDRESS_ANNOTATION,
     CHASSIS_ANNOTATION,
+    DATAPATH_LABEL,
     DEFAULT_VPC,
     EIP_ANNOTATION,
     GATEWAY_LABEL,
@@ -99,14 +100,27 @@ def vm_view(vm: Object, vmi: Object | None) -> VmView:
 def gateway_node(node: Object) -> GatewayNode:
     """A Node."""
     metadata, status = node["metadata"], node.get("status") or {}
+    labels = metadata.get("labels") or {}
     conditions = {item["type"]: item["status"] for item in status.get("conditions") or []}
     return GatewayNode(
         name=metadata["name"],
         ready=conditions.get("Ready") == "True",
-        gateway_label=(metadata.get("labels") or {}).get(GATEWAY_LABEL),
+        gateway_label=labels.get(GATEWAY_LABEL),
         chassis=notes_of(node).get(CHASSIS_ANNOTATION) or None,
         internal_ips=tuple(item["address"] for item in status.get("addresses") or [] if item["type"] == "InternalIP"),
+        userspace=labels.get(DATAPATH_LABEL) == "userspace",
     )
+
+
+def flag_of(deployment: Object | None, name: str) -> str | None:
+    """The value of a flag --NAME=VALUE of a Deployment's containers; None when it is not given."""
+    pod = (((deployment or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
+    for container in pod.get("containers") or []:
+        for word in [*(container.get("command") or []), *(container.get("args") or [])]:
+            flag, _, value = word.lstrip("-").partition("=")
+            if flag == name:
+                return value or "true"
+    return None
 
 
 def kept_addresses(ips: Iterable[Object], subnets: Iterable[Object]) -> dict[str, tuple[str, str]]:

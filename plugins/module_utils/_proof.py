@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils._model import EXTERNAL_SWITCH, LOCALNET_PORT, ROUTER_PORT
+from ansible_collections.kubeovn.core.plugins.module_utils._model import EXTERNAL_SWITCH, Names
 from ansible_collections.kubeovn.core.plugins.module_utils._probe import parse_ping
 
 OK, FAILED, UNVERIFIED = "ok", "failed", "unverified"
 BRIDGE = "br-external"
+LOCALNET_PORT, ROUTER_PORT = Names().localnet_port, Names().router_port
 PATCH_PORT = f"patch-{LOCALNET_PORT}-to-br-int"
 
 

@@ -40,6 +40,22 @@ class SystemClock:
         time.sleep(seconds)
 
 
+class Phases:
+    """How long each part of a run took."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, name: str, work: Callable[[], T]) -> T:
+        """Do the work; its time counts also when it fails."""
+        began = self._clock.monotonic()
+        try:
+            return work()
+        finally:
+            self.seconds[name] = round(self._clock.monotonic() - began, 3)
+
+
 class Deadline(Exception):
     """The condition did not come true in time. `last` is what the probe saw last."""
 

@@ -43,16 +43,27 @@ options:
         moved away from a node before its gateway chassis and its bridge go, and to a node only when its
         bridge is there.
       - V(absent) removes the ConfigMap, the nodes' labels, the router port and switch C(external), which
-        Kube-OVN leaves behind. It is refused while an EIP is in use.
+        Kube-OVN leaves behind. It is refused while EIPs, OvnEips, custom VPCs or a Subnet of the switch's name
+        still use it.
     type: str
     choices: [present, absent]
     default: present
   type:
     description:
-      - How external traffic leaves. V(centralized) is through the gateway nodes.
+      - How external traffic leaves. V(centralized) is through the active gateway node.
+      - With V(distributed) the traffic of an EIP leaves on the node of its holder, so every node that has one needs
+        the external NIC and has to be in O(nodes); refused otherwise. Kube-OVN then takes its gateways from the
+        nodes' labels, which this module sets.
+      - When it changes, the NAT rows of EIPs in use are changed with it, which Kube-OVN does not do.
     type: str
-    choices: [centralized]
+    choices: [centralized, distributed]
     default: centralized
+  enabled:
+    description:
+      - With V(false) the gateway is out of service and not removed - the ConfigMap keeps its values, the router port
+        and its gateway chassis are gone from OVN, EIPs keep their NAT rows and do not work until it is enabled again.
+    type: bool
+    default: true
   nodes:
     description:
       - The gateway nodes, by their names in Kubernetes. Their order is their priority, the first that works
@@ -60,12 +71,21 @@ options:
       - Needed when O(state=present).
     type: list
     elements: str
+  drained:
+    description:
+      - Those of O(nodes) that get no traffic while another one lives, before maintenance. They stay gateways and
+        stand last in priority; the ConfigMap keeps the order of O(nodes), so nothing on the nodes changes.
+      - Where the gateway that remains would have no other live chassis to have a tunnel with, OVN would not let it
+        forward once the drained node is down. Then the drained node's gateway chassis is taken out instead.
+    type: list
+    elements: str
+    default: []
   nic:
     description:
       - Name of the NIC or bond on each gateway node that the physical network is on. It becomes a port of
         bridge C(br-external).
-      - When it changes, Kube-OVN adds the new NIC and leaves the old one in the bridge; take it out on the
-        nodes before, or the two form a loop.
+      - When it changes, Kube-OVN adds the new NIC and leaves the old one in the bridge, where the two form a loop.
+        Role P(kubeovn.core.external_gateway#role) changes one for the other on the nodes without loss.
       - Needed when O(state=present).
     type: str
   gateway:
@@ -84,7 +104,52 @@ options:
       - MAC address of the logical router port.
       - When it is left out, a router port keeps the one that it has, and a new one gets a stable, locally
         administered MAC that is derived from O(nic_ip).
+      - After a change the neighbours know the old one until they ask again, for seconds. Role
+        P(kubeovn.core.external_gateway#role) tells them at once, with RV(announce).
     type: str
+  rescue:
+    description:
+      - Whether gateway chassis of dead nodes (not Ready, and nothing in O(node_evidence) says otherwise) are taken
+        out of OVN while another gateway lives. A lone gateway forwards only then, and a rebooted node does not get
+        the traffic back before it can forward.
+      - Which were taken out is noted in the ConfigMap's annotation C(kubeovn.core/rescued). They come back in a run
+        whose O(node_evidence) proves their nodes.
+    type: bool
+    default: false
+  node_evidence:
+    description:
+      - What gateway nodes show of themselves - results of M(kubeovn.core.ovn_gateway_node_info) with its O(nic), by
+        the node's name. Role P(kubeovn.core.external_gateway#role) gathers them.
+    type: dict
+  bfd:
+    description:
+      - Timers of OVN's tunnel BFD, by which a gateway's death is noticed. They hold for all tunnels of the cluster.
+        What is left out is left alone; OVN's own are 1000, 100 and 5 in the northbound database's documentation, and
+        a power-off took about 3 s with them.
+      - With O(state=absent) those that have these values are taken away.
+    type: dict
+    suboptions:
+      min_rx:
+        description: Shortest time in milliseconds between two packets that is accepted.
+        type: int
+      min_tx:
+        description: Shortest time in milliseconds between two packets that are sent.
+        type: int
+      multiplier:
+        description: After so many packets missed in a row a tunnel is down.
+        type: int
+  max_disruption:
+    description:
+      - The most that the plan may interrupt. V(none) refuses every step that interrupts anyone's traffic, V(brief)
+        those that do for longer than some seconds.
+    type: str
+    choices: [none, brief, any]
+    default: any
+  force:
+    description:
+      - With O(state=absent), remove the gateway although it is in use. NAT rows and policies of EIPs stay.
+    type: bool
+    default: false
   configmap_namespace:
     description:
       - Namespace of the ConfigMap, where the controller was told to look for it elsewhere.
@@ -131,6 +196,15 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ gateway.plan | map(attribute='text') }}"
 
+- name: Take the active gateway out of service before its maintenance, moving the traffic first
+  kubeovn.core.ovn_external_gw:
+    nodes: [jah-k3s-h100-001, jah-k3s-h100-002, jah-k3s-h100-003]
+    drained: [jah-k3s-h100-001]
+    nic: enp8s0
+    gateway: 10.4.19.1/24
+    nic_ip: 10.4.19.254/24
+    max_disruption: brief
+
 - name: No external gateway any more
   kubeovn.core.ovn_external_gw:
     state: absent
@@ -158,6 +232,17 @@ plan:
     interrupts:
       description: Whose traffic it interrupts, and for how long. Null when nobody's.
       type: str
+    disruption:
+      description: How much that is - V(none), V(brief) for seconds at most, or V(long).
+      type: str
+before:
+  description: What the plan is about, as it was.
+  returned: success
+  type: dict
+after:
+  description: The same afterwards; in check mode as it will be.
+  returned: success
+  type: dict
 config_map:
   description: Data of the ConfigMap. Null when there is none.
   returned: success
@@ -200,6 +285,60 @@ router_port:
         active:
           description: Whether it holds the router port.
           type: bool
+switch:
+  description: The external switch. Null when there is none.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: external
+    localnet:
+      description: The physical network that its localnet port is tied to. Null without such a port.
+      type: dict
+      contains:
+        network_name:
+          description: The network, as bridge mappings call it.
+          type: str
+          sample: external
+        tag:
+          description: Its VLAN, or null.
+          type: int
+announce:
+  description:
+    - What the neighbours on the physical network have to learn, when the router port gets another MAC. Null
+      otherwise.
+  returned: success
+  type: dict
+  contains:
+    mac:
+      description: The new MAC address.
+      type: str
+    addresses:
+      description: The addresses that it answers for, the router port's and those of EIPs.
+      type: list
+      elements: str
+    tag:
+      description: VLAN of the external network, or null.
+      type: int
+degraded:
+  description: What is less than a site should have - gateways that are dead, drained, left out or faulty, or alone.
+  returned: success
+  type: list
+  elements: str
+foreign_labels:
+  description:
+    - Nodes that others labelled as gateways, for custom VPCs. Their labels stay, and are put back when Kube-OVN drops
+      them.
+  returned: success
+  type: list
+  elements: str
+phases:
+  description: Seconds that C(observe), C(plan), C(apply) and C(verify) took.
+  returned: success
+  type: dict
+  sample: {"observe": 0.21, "plan": 0.001, "apply": 1.2, "verify": 2.9}
 active_node:
   description: The node whose chassis holds the router port in the southbound database. Null when none does.
   returned: success
@@ -235,53 +374,92 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed, config_data, plan, report
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed, hand_labelled
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import (
     absent_problems,
-    unverified,
+    bfd_options,
+    disruption_problems,
     wanted,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import evidence_of
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_run import NotReached, Run
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import announcement, predicted, report, shape
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_site import GatewaySite
-from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, Plan
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_verify import degraded, unverified
+from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, Plan, Problem
 from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, Failure, outcome, refuse, run
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
-from ansible_collections.kubeovn.core.plugins.module_utils._wait import SystemClock
+from ansible_collections.kubeovn.core.plugins.module_utils._wait import Phases, SystemClock
 
 PRESENT_NEEDS = ("nodes", "nic", "gateway", "nic_ip")
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> Mapping[str, Any]:
     """Observe, plan, apply, verify."""
-    params = module.params
-    ovn = open_ovn(params, cluster)
-    names = [str(name).strip() for name in params["nodes"] or []]
-    site = GatewaySite(cluster, ovn, params["configmap_namespace"], names if params["state"] == "present" else [])
-    seen = site.observe()
-    gateway: ExternalGateway | None = None
-    if params["state"] == "present":
-        gateway, problems = wanted(params, seen)
-    else:
-        problems = absent_problems(seen)
+    params, phases = module.params, Phases(SystemClock())
+    site = _site(params, cluster)
+    seen = phases.timed("observe", lambda: _look(site))
+    gateway, problems = _asked(params, seen)
     refuse(problems)
-    steps = plan(gateway, seen)
+    timers = {} if gateway else bfd_options(params["bfd"], [])
+    steps = phases.timed("plan", lambda: plan(gateway, seen, timers))
+    refuse(disruption_problems(steps, params["max_disruption"]))
     _warn(module, gateway, seen)
+    announce = announcement(gateway, seen)
     if module.check_mode:
-        return outcome(cluster, steps, **_predicted(gateway, seen), unverified=[])
-    doing = Run(gateway, site, seen, SystemClock(), params["wait_timeout"] if params["wait"] else 0)
+        found = {**predicted(gateway, seen), **_judged(gateway, seen, seen), "unverified": []}
+        ends = {"before": dict(steps.before), "after": dict(steps.after)}
+        return outcome(cluster, steps, **found, **ends, announce=announce, phases=phases.seconds)
+    timeout = params["wait_timeout"] if params["wait"] else 0
+    doing = Run(gateway, site, seen, SystemClock(), timeout, force=params["force"])
     refuse(site.denied([step.action for step in steps.steps], create=seen.config_map is None))
     refuse(doing.check_controller(steps))
-    left = _carry_out(doing, steps, cluster, params["wait"])
+    left = _carry_out(doing, steps, cluster, params["wait"], phases)
     left += unverified(gateway, doing.seen) if gateway else []
-    return outcome(cluster, steps, **report(doing.seen), unverified=left)
+    found = {**report(doing.seen), **_judged(gateway, doing.seen, seen), "unverified": left}
+    ends = {"before": dict(steps.before), "after": shape(doing.seen)}
+    return outcome(cluster, steps, **found, **ends, announce=announce, phases=phases.seconds)
 
 
-def _carry_out(doing: Run, steps: Plan, cluster: Cluster, wait: bool) -> list[str]:
+def _site(params: Mapping[str, Any], cluster: Cluster) -> GatewaySite:
+    evidence = evidence_of(params["node_evidence"] or {})
+    holders = params["type"] == "distributed" and params["state"] == "present"
+    return GatewaySite(cluster, open_ovn(params, cluster), params["configmap_namespace"], evidence, holders)
+
+
+def _look(site: GatewaySite) -> Observed:
+    """The first look. When this identity may not even look, say all that it may not."""
+    try:
+        return site.observe()
+    except ClusterError as error:
+        if error.status == 403:
+            refuse(site.denied_reading())
+        raise
+
+
+def _asked(params: Mapping[str, Any], seen: Observed) -> tuple[ExternalGateway | None, list[Problem]]:
+    if params["state"] == "present":
+        return wanted(params, seen)
+    problems = [] if params["force"] else absent_problems(seen)
+    bfd_options(params["bfd"], problems)
+    return None, problems
+
+
+def _judged(gateway: ExternalGateway | None, seen: Observed, first: Observed) -> dict[str, Any]:
+    """What is less than good, and what is others'."""
+    return {
+        "degraded": degraded(gateway, seen, first) if gateway else [],
+        "foreign_labels": hand_labelled(gateway, seen),
+    }
+
+
+def _carry_out(doing: Run, steps: Plan, cluster: Cluster, wait: bool, phases: Phases) -> list[str]:
     """Take the steps and look. Returns what is left over when nobody waits for it."""
     try:
-        doing.apply(steps)
-        doing.verify()
+        phases.timed("apply", lambda: doing.apply(steps))
+        phases.timed("verify", doing.verify)
     except NotReached as reason:
         if wait:
             raise Failure(str(reason), reason.problems, **_done(doing, steps, cluster)) from reason
@@ -308,31 +486,29 @@ def _warn(module: AnsibleModule, gateway: ExternalGateway | None, seen: Observed
     old = (seen.config_map or {}).get("external-gw-nic")
     if gateway and old and old != gateway.nic:
         module.warn(
-            f"nic changes from {old} to {gateway.nic}: Kube-OVN leaves {old} in br-external on each gateway node. "
-            "Take it out there (ovs-vsctl del-port), or two NICs on one network form a loop"
+            f"nic changes from {old} to {gateway.nic}: Kube-OVN leaves {old} in the bridge on each gateway node, where "
+            "two NICs on one network form a loop. Role external_gateway changes one for the other on the nodes"
         )
-    if gateway and (seen.config_map or {}).get("type") == "distributed":
-        module.warn("the gateway was distributed: EIPs made under it keep their own MAC until they are attached again")
-
-
-def _predicted(gateway: ExternalGateway | None, seen: Observed) -> dict[str, Any]:
-    """What check mode can say of the result: the ConfigMap as it will be, OVN as it is."""
-    found = report(seen)
-    if gateway is None:
-        return {**found, "config_map": None}
-    return {**found, "config_map": {**(seen.config_map or {}), **config_data(gateway)}}
 
 
 def main() -> None:
     """Ansible's way in."""
+    timers = {name: {"type": "int"} for name in ("min_rx", "min_tx", "multiplier")}
     spec = {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "type": {"type": "str", "choices": ["centralized"], "default": "centralized"},
+        "type": {"type": "str", "choices": ["centralized", "distributed"], "default": "centralized"},
+        "enabled": {"type": "bool", "default": True},
         "nodes": {"type": "list", "elements": "str"},
+        "drained": {"type": "list", "elements": "str", "default": []},
         "nic": {"type": "str"},
         "gateway": {"type": "str"},
         "nic_ip": {"type": "str"},
         "nic_mac": {"type": "str"},
+        "rescue": {"type": "bool", "default": False},
+        "node_evidence": {"type": "dict"},
+        "bfd": {"type": "dict", "options": timers},
+        "max_disruption": {"type": "str", "choices": ["none", "brief", "any"], "default": "any"},
+        "force": {"type": "bool", "default": False},
         "configmap_namespace": {"type": "str", "default": "kube-system"},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 120},

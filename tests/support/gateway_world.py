@@ -8,17 +8,17 @@ the clock too, so that waiting lets these parts act.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.kubeovn.core.plugins.module_utils._controller import Leadership
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import NODES_KEY, Observed, listed_nodes
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import Evidence
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
-    LOCALNET_PORT,
-    ROUTER_PORT,
-    SWITCH_ROUTER_PORT,
     Chassis,
     GatewayChassis,
     GatewayNode,
+    HolderPort,
+    Names,
     NatRule,
     Ovn,
     RoutePolicy,
@@ -26,6 +26,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     SwitchPort,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
+
+NAMES = Names()
+ROUTER_PORT, SWITCH_ROUTER_PORT, LOCALNET_PORT = NAMES.router_port, NAMES.switch_router_port, NAMES.localnet_port
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Machine:
     ready: bool = True
     label: str | None = None
     bridge: bool = False
+    userspace: bool = False
 
 
 @dataclass
@@ -43,6 +47,7 @@ class World:
 
     machines: dict[str, Machine]
     config_map: dict[str, str] | None = None
+    notes: dict[str, str] = field(default_factory=dict)  # the ConfigMap's annotations
     mac: str | None = None  # None: no router port
     networks: tuple[str, ...] = ()
     rows: dict[str, int] = field(default_factory=dict)  # priority by chassis
@@ -50,6 +55,9 @@ class World:
     ports: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
     nats: tuple[NatRule, ...] = ()
     policies: tuple[RoutePolicy, ...] = ()
+    options: dict[str, str] = field(default_factory=dict)  # NB_Global's
+    holder_ports: dict[str, HolderPort] = field(default_factory=dict)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
     enabled: bool = False
     # the controller's memory, and how it is
     memory: dict[str, str] | None = None
@@ -78,7 +86,11 @@ class World:
             self.elect()
 
     def elect(self) -> None:
-        alive = [name for name in self.rows if self.machines[name].ready]
+        """The gateway that claims the port: the first that lives and, where there are more, has a live tunnel."""
+        living = [name for name, machine in self.machines.items() if machine.ready]
+        alive = [name for name in self.rows if name in living]
+        if len(self.rows) > 1 and len(living) < 2:
+            alive = []
         self.active = max(alive, key=lambda name: (self.rows[name], name), default=None) if self.mac else None
         if self.active and not self.machines[self.active].bridge:
             self.blind.append(self.now)
@@ -99,15 +111,18 @@ class World:
         if self.established and data == self.memory:
             return
         cached = {name for name, machine in self.machines.items() if machine.label == "true"}
-        if self.memory is not None and self.memory.get(NODES_KEY) != data.get(NODES_KEY):
+        old = self.memory or {}
+        back = old.get("type") == "distributed" and data.get("type") == "centralized"
+        if back or (self.memory is not None and old.get(NODES_KEY) != data.get(NODES_KEY)):
             self.unlabel()
             if self.tears_down:
                 self.mac, self.networks, self.rows, self.switch, self.ports = None, (), {}, False, {}
         labelled = cached if self.stale_cache else {n for n, m in self.machines.items() if m.label == "true"}
         # The cache's order is any: the reverse of the names is as good, and bad, as another.
         names = sorted(labelled, reverse=True)
-        names += [name for name in listed_nodes(data.get(NODES_KEY, "")) if name not in names]
-        if any(name not in self.machines for name in names):
+        if data.get("type") != "distributed":
+            names += [name for name in listed_nodes(data.get(NODES_KEY, "")) if name not in names]
+        if not names or any(name not in self.machines for name in names):
             return
         if self.establish(data, names):
             self.memory, self.established, self.enabled = dict(data), True, True
@@ -144,7 +159,11 @@ class World:
         self.elect()
         return Observed(
             config_map=None if self.config_map is None else dict(self.config_map),
-            nodes=tuple(GatewayNode(name, m.ready, m.label, name) for name, m in sorted(self.machines.items())),
+            notes=dict(self.notes),
+            nodes=tuple(
+                GatewayNode(name, m.ready, m.label, name, userspace=m.userspace)
+                for name, m in sorted(self.machines.items())
+            ),
             ovn=Ovn(
                 router_uuid="router",
                 router_port=self.router_port(),
@@ -157,8 +176,11 @@ class World:
                     for name, m in sorted(self.machines.items())
                 ),
                 active_chassis=self.active,
+                options=dict(self.options),
+                holder_ports=dict(self.holder_ports),
             ),
             enabled=self.enabled,
+            evidence=dict(self.evidence),
         )
 
     def router_port(self) -> RouterPort | None:
@@ -174,13 +196,18 @@ class World:
 
     # --- writing Kubernetes
 
-    def write_config_map(self, data: Mapping[str, str], /) -> None:
-        self.writes += 1
+    def write_config_map(self, data: Mapping[str, str], notes: Mapping[str, str | None], /) -> None:
         self.config_map = {**(self.config_map or {}), **data}
+        self.note(notes)
+
+    def note(self, notes: Mapping[str, str | None], /) -> None:
+        self.writes += 1
+        kept = {key: value for key, value in self.notes.items() if key not in notes}
+        self.notes = kept | {key: value for key, value in notes.items() if value is not None}
 
     def delete_config_map(self) -> None:
         self.writes += 1
-        self.config_map = None
+        self.config_map, self.notes = None, {}
 
     def label(self, labels: Mapping[str, str | None], /) -> None:
         self.writes += 1
@@ -203,6 +230,31 @@ class World:
         for row in rows:
             del self.rows[row.chassis]
         self.elect()
+
+    def add_gateway_chassis(self, port: RouterPort, added: Sequence[tuple[str, int]]) -> None:
+        self.guard(port.mac == self.mac and all(chassis not in self.rows for chassis, _priority in added))
+        self.rows |= dict(added)
+        self.elect()
+
+    def set_localnet(self, port: SwitchPort, network: str, tag: int | None) -> None:
+        self.guard(self.ports.get(port.name) == (port.type, port.options))
+        assert tag is None
+        self.ports[port.name] = (port.type, {**port.options, "network_name": network})
+
+    def set_options(self, values: Mapping[str, str | None]) -> None:
+        self.writes += 1
+        self.options = {key: value for key, value in self.options.items() if key not in values}
+        self.options |= {key: value for key, value in values.items() if value is not None}
+
+    def set_distribution(self, rules: Sequence[tuple[NatRule, HolderPort | None]]) -> None:
+        self.guard(all(rule in self.nats for rule, _port in rules))
+        new = {
+            rule.uuid: replace(rule, logical_port=port.name, external_mac=port.mac, stateless=True)
+            if port
+            else replace(rule, logical_port=None, external_mac=None, stateless=False)
+            for rule, port in rules
+        }
+        self.nats = tuple(new.get(rule.uuid, rule) for rule in self.nats)
 
     def set_nexthops(self, policies: Sequence[RoutePolicy], nexthop: str) -> None:
         self.guard(set(policies) <= set(self.policies))

@@ -118,7 +118,7 @@ def test_the_result_of_a_plan() -> None:
     assert outcome(Somewhere(), plan, active_node="a") == {
         "changed": True,
         "cluster": "https://one:6443",
-        "plan": [{"action": "label", "text": "label a", "interrupts": "nobody"}],
+        "plan": [{"action": "label", "text": "label a", "interrupts": "nobody", "disruption": "brief"}],
         "diff": {"before": {"a": 1}, "after": {"a": 2}},
         "active_node": "a",
     }

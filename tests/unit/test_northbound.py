@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
 from ansible_collections.kubeovn.core.plugins.module_utils._model import NatRule, Ovn, RouterPort
-from ansible_collections.kubeovn.core.plugins.module_utils._northbound import BATCH, Northbound, open_ovn
+from ansible_collections.kubeovn.core.plugins.module_utils._nb_writes import BATCH
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound, open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed, OvsdbError, Unreachable
 from support.ovn_site import CHASSIS, GATEWAY, MAC, NETWORK, NODES, clients, fill_northbound, fill_southbound
 from support.ovsdb import OvsdbServer

@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan for the external gateway: from what was seen to what is asked, in the order that costs least traffic. Pure.
+
+What Kube-OVN does with the ConfigMap, and what this has to add (kube-ovn-controller v1.14, external_gw.go):
+* It acts once when the text changes: it labels the listed nodes (centralized), makes switch, router port and localnet
+  port when they are missing, and adds missing gateway chassis, those of dead nodes too. A `revision` key changes the
+  text without changing its meaning.
+* When the list of nodes changes it drops all labels first, those that others set too, and then sets those of the list.
+* It never changes an address, a MAC, a priority, a next hop or a NAT row, and never takes a gateway chassis away.
+
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
+    ENABLE_KEY,
+    HAND_NOTE,
+    LEAVING_NOTE,
+    NODES_KEY,
+    RESCUED_NOTE,
+    REVISION_KEY,
+    Observed,
+    Texts,
+    broken_parts,
+    changed_data,
+    changed_options,
+    hand_labelled,
+    in_order,
+    leftovers,
+    misplaced_rules,
+    missing_parts,
+    missing_rows,
+    old_policies,
+    outranked,
+    present,
+    router_pair,
+    same_text,
+    stray_labels,
+    surplus_rows,
+    tears_down,
+    unlabelled,
+    wrong_localnet,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import after, shape
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    CONFIG_MAP,
+    FIRST_CHASSIS_PRIORITY,
+    ExternalGateway,
+    GatewayChassis,
+    Plan,
+    Step,
+    SwitchPort,
+)
+
+Notes = Mapping[str, str | None]  # annotations; None takes one away
+
+MOVE = "external traffic, for about a second while it moves to another gateway"
+# What kube-ovn-controller does whenever the list of nodes changes, be it their order.
+RELABEL = (
+    "rarely, for about 3 s, a gateway's traffic: the controller drops and restores all labels, and a node daemon that "
+    "looks just then rebuilds its bridge"
+)
+SECOND_ROW = "external traffic, for a second or two: OVN begins to watch the gateways' tunnels with the second one"
+TEAR_DOWN = "all external traffic, for seconds: the controller takes the router port away and makes it anew"
+
+
+def plan(gateway: ExternalGateway | None, seen: Observed, bfd: Texts | None = None) -> Plan:
+    """The steps that lead from what was seen to the gateway as asked, or (None) to no gateway.
+
+    bfd: options of NB_Global that go with the gateway, where they have these values.
+    """
+    if gateway is None:
+        steps = tuple(_removal(seen, bfd or {}))
+    else:
+        steps = tuple(_steps(gateway, seen) if gateway.enabled else _disabling(gateway, seen))
+    before = shape(seen)
+    return Plan(steps, before, after(gateway, seen, before, bfd or {}) if steps else before)
+
+
+def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
+    drop_port, ports = broken_parts(seen)
+    surplus = [] if drop_port else surplus_rows(gateway, seen)
+    yield from _tune(gateway.bfd, seen)
+    yield from _repair(gateway, seen, drop_port, ports)
+    # Whoever carries no traffic now must not get a gateway chassis by its label when the controller looks again.
+    carrying = {seen.node_of(row.chassis) for row in surplus}
+    stray = stray_labels(gateway, seen)
+    yield from _unlabel([name for name in stray if name not in carrying])
+    leaving = [name for name in stray if name in carrying]
+    texts = changed_data(gateway, seen.config_map)
+    makes = drop_port or seen.disabled or bool(missing_parts(seen) or _newcomers(gateway, seen))
+    notes = _notes(gateway, seen, stray, texts)
+    if not makes:
+        yield from _label(gateway, seen)
+        yield from _note_rescue(notes)
+    listing = makes or NODES_KEY in texts
+    distributes = gateway.type == "distributed" and listing
+    if distributes:
+        texts["type"] = "centralized"
+    if makes:
+        yield from _making(gateway, seen, texts, notes, leaving, drop_port)
+    elif missing_rows(gateway, seen):
+        yield _add_rows(gateway, seen)
+    if makes or missing_rows(gateway, seen) or not in_order(gateway, seen) or outranked(gateway, seen):
+        yield _order(gateway, seen)
+    if surplus:
+        yield _take_out(gateway, seen, surplus)
+    yield from _unlabel(leaving)
+    current = dict(seen.config_map or {})
+    if makes:
+        current |= texts
+        texts = {NODES_KEY: ",".join(gateway.nodes)} if leaving else {}
+    if texts:
+        yield _write(texts, notes, current, seen, exists=True)
+    if distributes:
+        yield _distribute()
+    yield from _distribution(gateway, seen)
+    yield from _settle(seen, notes, present(seen.members(gateway).rescued))
+
+
+def _newcomers(gateway: ExternalGateway, seen: Observed) -> bool:
+    """Whether there are nodes that kube-ovn-controller has to make gateways first."""
+    return any(name not in seen.listed for name in gateway.nodes)
+
+
+def _distribute() -> Step:
+    """With `distributed` the controller does not look at the list: when that changed it would find no gateway at all.
+
+    It drops all labels and then takes those nodes that have one (getGatewayChassis in external_gw.go). So a list is
+    always written as a centralized gateway's, and the type after the controller has had its turn.
+    """
+    text = (
+        f"set in ConfigMap {CONFIG_MAP}: type=distributed, once kube-ovn-controller has labelled the nodes of the list"
+    )
+    return Step("write_config_map", text, None, {"data": {"type": "distributed"}, "notes": {}, "patient": True})
+
+
+def _making(
+    gateway: ExternalGateway, seen: Observed, texts: dict[str, str], notes: Notes, leaving: list[str], dropped: bool
+) -> Iterable[Step]:
+    """Have the controller make what is missing. The gateways that go stay until it has: somebody must forward."""
+    if seen.rows and not dropped:
+        names = ", ".join(seen.node_of(row.chassis) for row in seen.rows)
+        text = f"raise the priorities of {names}, so that a gateway that is added stays below until its bridge is there"
+        yield Step("raise", text, None if in_order(gateway, seen) else MOVE, {"nodes": list(gateway.nodes)})
+    if leaving:
+        texts[NODES_KEY] = ",".join([*gateway.nodes, *leaving])
+    yield _write(texts, notes, seen.config_map, seen, exists=seen.config_map is not None)
+
+
+def _tune(bfd: Texts, seen: Observed) -> Iterable[Step]:
+    changed = changed_options(bfd, seen)
+    if changed:
+        values = ", ".join(
+            f"{key}={value} (was {seen.ovn.options.get(key, 'unset')})" for key, value in changed.items()
+        )
+        text = f"set in NB_Global's options: {values}; all tunnels of OVN use them at once"
+        yield Step("set_options", text, None, changed)
+
+
+def _unlabel(names: list[str]) -> Iterable[Step]:
+    if names:
+        text = f'label {", ".join(names)} as no gateway any more ("false"): the node daemon takes the bridge away'
+        yield Step("label", text, None, {"labels": dict.fromkeys(names, "false")})
+
+
+def _label(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
+    names = unlabelled(gateway, seen)
+    if names:
+        text = f"label {', '.join(names)} as gateways: the node daemon puts {gateway.nic} into the bridge"
+        yield Step("label", text, None, {"labels": dict.fromkeys(names, "true")})
+
+
+def _repair(gateway: ExternalGateway, seen: Observed, drop_port: bool, ports: list[SwitchPort]) -> Iterable[Step]:
+    """NB, for what the controller never touches again."""
+    port, names = seen.ovn.router_port, seen.ovn.names
+    if drop_port or ports:
+        parts = ([f"router port {names.router_port}"] if drop_port else []) + [
+            f"switch port {one.name}" for one in ports
+        ]
+        text = f"remove what is left of {' and '.join(parts)}, so that kube-ovn-controller makes it anew"
+        data = {"router_port": drop_port, "switch_ports": [one.name for one in ports]}
+        yield Step("clear", text, "all external traffic, which is broken already", data)
+    localnet = wrong_localnet(seen)
+    if localnet and localnet not in ports:
+        was = f"{localnet.options.get('network_name')}, VLAN {localnet.tag or 0}"
+        tag = seen.subnet.vlan_id if seen.subnet and seen.underlay else None
+        vlan = f", VLAN {tag}" if tag is not None else ""
+        text = f"tie {localnet.name} to network {seen.network}{vlan} (was {was})"
+        yield Step("set_localnet", text, None, {"network": seen.network, "tag": tag})
+    if port and not drop_port and (port.mac.lower() != gateway.nic_mac or port.networks != (gateway.nic_ip,)):
+        text = f"give router port {port.name} {gateway.nic_mac} {gateway.nic_ip} in place of {port.mac} "
+        loss = (
+            "all external traffic, for seconds, until the neighbours know the new MAC; role external_gateway tells them"
+        )
+        if port.mac.lower() == gateway.nic_mac:
+            loss = f"traffic to {', '.join(port.networks)} itself, not to EIPs"
+        data = {"mac": gateway.nic_mac, "networks": [gateway.nic_ip]}
+        yield Step("set_router_port", text + ", ".join(port.networks), loss, data)
+    policies = old_policies(gateway, seen)
+    if policies:
+        hop = gateway.gateway.split("/")[0]
+        text = f"send the packets of {len(policies)} EIPs to gateway {hop}"
+        yield Step("set_nexthop", text, "the traffic of these EIPs, if the new gateway does not forward", {"hop": hop})
+
+
+def _write(texts: Texts, notes: Notes, current: Texts | None, seen: Observed, exists: bool) -> Step:
+    """Set keys of the ConfigMap; when all are right, make the controller look again."""
+    if not exists:
+        content = ", ".join(f"{key}={value}" for key, value in texts.items())
+        text = f"create ConfigMap {CONFIG_MAP} with {content}; kube-ovn-controller makes switch, router port and labels"
+        return Step("write_config_map", text, None, {"data": dict(texts), "notes": dict(notes)})
+    known = current or {}
+    texts = {key: value for key, value in texts.items() if not same_text(key, value, known.get(key))}
+    if not texts:
+        texts = {REVISION_KEY: next_revision(known)}
+        text = f"make kube-ovn-controller look again: {REVISION_KEY}={texts[REVISION_KEY]} in ConfigMap {CONFIG_MAP}"
+        return Step("write_config_map", text, None, {"data": texts, "notes": dict(notes)})
+    changes = ", ".join(f"{key}={value} (was {known.get(key, 'missing')})" for key, value in texts.items())
+    loss = _loss_of_writing(texts, known, seen)
+    return Step(
+        "write_config_map", f"set in ConfigMap {CONFIG_MAP}: {changes}", loss, {"data": texts, "notes": dict(notes)}
+    )
+
+
+def _starts_bfd(seen: Observed) -> bool:
+    """Whether tunnels are watched from now on. With one row there is no BFD; its sessions begin as down, and the
+    active gateway lets go until they are up (0.8 s to 1.7 s, seen on OVN 25.03)."""
+    return len(seen.rows) == 1
+
+
+def _loss_of_writing(texts: Texts, current: Texts, seen: Observed) -> str | None:
+    back = current.get("type") == "distributed" and texts.get("type") == "centralized"
+    if seen.disabled or not (NODES_KEY in texts or back):
+        return None
+    if tears_down(seen):
+        return TEAR_DOWN
+    if _starts_bfd(seen):
+        return SECOND_ROW
+    gateways = [node for node in seen.nodes if node.gateway_label == "true"]
+    return None if all(node.userspace for node in gateways) else RELABEL
+
+
+def next_revision(current: Texts) -> str:
+    """A value that the revision key does not have now."""
+    seen = current.get(REVISION_KEY, "")
+    return str(int(seen) + 1) if seen.isdecimal() else "1"
+
+
+def _add_rows(gateway: ExternalGateway, seen: Observed) -> Step:
+    names = missing_rows(gateway, seen)
+    text = f"give router port {seen.ovn.names.router_port} the gateway chassis of {', '.join(names)}, below all others"
+    return Step("add_gateway_chassis", text, SECOND_ROW if _starts_bfd(seen) else None, {"nodes": names})
+
+
+def _order(gateway: ExternalGateway, seen: Observed) -> Step:
+    order = seen.members(gateway).order
+    text = ", ".join(f"{name}={FIRST_CHASSIS_PRIORITY - index}" for index, name in enumerate(order))
+    text = f"when each has its gateway chassis and bridge, see to priorities {text}"
+    first = next((name for name in order if name not in seen.members(gateway).dead), None)
+    moves = seen.active is not None and seen.active != first
+    return Step("order", text, MOVE if moves else None, {"nodes": list(order)})
+
+
+def _take_out(gateway: ExternalGateway, seen: Observed, surplus: Sequence[GatewayChassis]) -> Step:
+    members = seen.members(gateway)
+    names = [seen.node_of(row.chassis) for row in surplus]
+    why = "; ".join(f"{name}: {members.out[name]}" for name in names if name in members.out)
+    text = f"take the gateway chassis of {', '.join(names)} out of NB"
+    text += f" ({why})" if why else f", before its bridge goes; traffic is on {members.order[0]}"
+    active = any(row.chassis == seen.ovn.active_chassis for row in surplus)
+    data = {"chassis": [row.chassis for row in surplus]}
+    return Step("delete_gateway_chassis", text, MOVE if active else None, data)
+
+
+def _distribution(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
+    rules = misplaced_rules(gateway, seen)
+    if rules:
+        where = "each holder's own node" if gateway.type == "distributed" else "the active gateway"
+        text = f"have the NAT of {', '.join(rule.external_ip for rule, _port in rules)} done on {where}"
+        loss = "traffic of these EIPs, for seconds, until the neighbours know their new MAC"
+        yield Step("set_distribution", text, loss)
+
+
+# --- what is noted in the ConfigMap's annotations, and taken back ---------------------------------------------------
+
+
+def _notes(gateway: ExternalGateway, seen: Observed, leaving: list[str], texts: Texts) -> dict[str, str | None]:
+    """What goes into the annotations, so that a run that is killed half-way leaves it for the next one."""
+    wanted = {RESCUED_NOTE: present(seen.members(gateway).rescued)}
+    if NODES_KEY in texts or "type" in texts:  # the controller drops labels then
+        wanted[LEAVING_NOTE] = present(dict.fromkeys([*seen.names_in(LEAVING_NOTE), *leaving]))
+        wanted[HAND_NOTE] = present(hand_labelled(gateway, seen))
+    return {key: value for key, value in wanted.items() if value != (seen.notes.get(key) or None)}
+
+
+def _note_rescue(notes: Notes) -> Iterable[Step]:
+    names = notes.get(RESCUED_NOTE)
+    if names:
+        text = f"note in ConfigMap {CONFIG_MAP} that {names} come back only when proven"
+        yield Step("note", text, None, {"notes": {RESCUED_NOTE: names}})
+
+
+def _settle(seen: Observed, notes: Notes, rescued: str | None) -> Iterable[Step]:
+    """The labels that others set, which the controller drops, and the notes that are of no use any more."""
+    by_hand = notes.get(HAND_NOTE) or seen.notes.get(HAND_NOTE)
+    if by_hand:
+        text = f"see that {by_hand} keep the gateway label that others gave them"
+        yield Step("keep_labels", text, None, {"nodes": by_hand.split(",")})
+    stale = [key for key in (LEAVING_NOTE, HAND_NOTE) if notes.get(key) or seen.notes.get(key)]
+    stale += [RESCUED_NOTE] if rescued is None and seen.notes.get(RESCUED_NOTE) else []
+    if stale:
+        text = f"take {', '.join(stale)} off ConfigMap {CONFIG_MAP}, which is of no use any more"
+        yield Step("note", text, None, {"notes": dict.fromkeys(stale)})
+
+
+# --- disabled, absent -----------------------------------------------------------------------------------------------
+
+
+def _disabling(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
+    yield from _tune(gateway.bfd, seen)
+    texts = changed_data(gateway, seen.config_map)
+    by_hand = hand_labelled(gateway, seen)
+    notes = {HAND_NOTE: present(by_hand)} if by_hand and not seen.disabled else {}
+    pair = router_pair(seen)
+    loss = f"all external traffic through {', '.join(pair)}" if pair else None
+    if texts:
+        step = _write(texts, notes, seen.config_map, seen, exists=seen.config_map is not None)
+        ends = loss if ENABLE_KEY in texts and seen.config_map is not None else None
+        yield Step(step.action, step.text, ends, step.data, lasting=True)
+    if pair:
+        text = f"delete in NB what kube-ovn-controller leaves: {', '.join(pair)}"
+        yield Step("delete_router_port", text, loss, lasting=True)
+    labelled = [node.name for node in seen.nodes if node.gateway_label == "true" and node.name not in by_hand]
+    if labelled and (seen.disabled or ENABLE_KEY not in texts):  # else the controller does it
+        yield from _unlabel(labelled)
+    yield from _settle(seen, notes, None)
+
+
+def _removal(seen: Observed, bfd: Texts) -> Iterable[Step]:
+    by_hand = hand_labelled(None, seen)
+    loss = f"whatever uses {', '.join(_networks(seen)) or 'the router port'}"
+    if seen.config_map is not None and by_hand and not seen.disabled:
+        # The controller drops these labels too: as long as the ConfigMap is there, it says which to put back.
+        data = {"data": {ENABLE_KEY: "false"}, "notes": {HAND_NOTE: present(by_hand)}}
+        yield Step("write_config_map", f"disable the gateway in ConfigMap {CONFIG_MAP}", loss, data, lasting=True)
+    if by_hand and seen.config_map is not None:
+        text = f"see that {', '.join(by_hand)} keep the gateway label that others gave them"
+        yield Step("keep_labels", text, None, {"nodes": by_hand})
+    elif seen.config_map is not None:
+        yield _delete_config_map(loss)
+    if leftovers(seen):
+        text = f"delete in NB what kube-ovn-controller leaves: {', '.join(leftovers(seen))}"
+        yield Step("delete_external", text, loss if seen.ovn.router_port else None, lasting=True)
+    labelled = [node.name for node in seen.nodes if node.gateway_label is not None and node.name not in by_hand]
+    if labelled:
+        text = f"remove the gateway label from {', '.join(labelled)}; the node daemon takes the bridge away"
+        yield Step("label", text, None, {"labels": dict.fromkeys(labelled)})
+    if by_hand and seen.config_map is not None:
+        yield _delete_config_map(None)
+    mine = {key: None for key, value in bfd.items() if seen.ovn.options.get(key) == value}
+    if mine:
+        yield Step("set_options", f"take {', '.join(mine)} out of NB_Global's options", None, mine)
+
+
+def _delete_config_map(loss: str | None) -> Step:
+    text = f"delete ConfigMap {CONFIG_MAP}; kube-ovn-controller takes the nodes' labels back"
+    return Step("delete_config_map", text, loss, lasting=True)
+
+
+def _networks(seen: Observed) -> tuple[str, ...]:
+    return seen.ovn.router_port.networks if seen.ovn.router_port else ()

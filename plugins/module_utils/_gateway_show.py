@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The external gateway as users see it: the diff of a plan, and the result of a run. Pure.
+
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
+    NODES_KEY,
+    Observed,
+    Texts,
+    changed_data,
+    hand_labelled,
+    in_order,
+    misplaced_rules,
+    missing_parts,
+    missing_rows,
+    old_policies,
+    outranked,
+    rows_of,
+    tears_down,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._model import FIRST_CHASSIS_PRIORITY, ExternalGateway
+
+BFD_OPTIONS = ("bfd-min-rx", "bfd-min-tx", "bfd-mult")
+
+
+def shape(seen: Observed) -> dict[str, Any]:
+    """What the plan may change, as it is."""
+    port = seen.ovn.router_port
+    return {
+        "config_map": dict(seen.config_map) if seen.config_map is not None else None,
+        "router_port": {"mac": port.mac, "networks": list(port.networks)} if port else None,
+        "gateways": [f"{seen.node_of(row.chassis)} priority {row.priority}" for row in seen.rows],
+        "labels": {node.name: node.gateway_label for node in seen.nodes if node.gateway_label is not None},
+        "switch_ports": sorted(one.name for one in seen.ovn.switch_ports),
+        "localnet": localnet(seen),
+        "nexthops": sorted({hop for policy in seen.ovn.policies for hop in policy.nexthops}),
+        "distributed": sorted(rule.external_ip for rule in seen.ovn.nat_rules if rule.distributed),
+        "bfd": {key: seen.ovn.options[key] for key in BFD_OPTIONS if key in seen.ovn.options},
+    }
+
+
+def localnet(seen: Observed) -> dict[str, Any] | None:
+    """The physical network that the localnet port is tied to."""
+    port = next((one for one in seen.ovn.switch_ports if one.name == seen.ovn.names.localnet_port), None)
+    return {"network_name": port.options.get("network_name"), "tag": port.tag} if port else None
+
+
+def after(gateway: ExternalGateway | None, seen: Observed, before: Mapping[str, Any], bfd: Texts) -> dict[str, Any]:
+    """The same when the plan has been carried out."""
+    names = seen.ovn.names
+    pair = {names.switch_router_port}
+    if gateway is None:
+        kept = sorted(one.name for one in seen.ovn.switch_ports if seen.underlay and one.name not in pair)
+        by_hand = dict.fromkeys(hand_labelled(None, seen), "true")
+        options = {key: value for key, value in before["bfd"].items() if bfd.get(key) != value}
+        nothing: dict[str, Any] = {
+            "config_map": None,
+            "router_port": None,
+            "gateways": [],
+            "labels": by_hand,
+            "bfd": options,
+        }
+        return {**before, **nothing, "switch_ports": kept, "localnet": before["localnet"] if kept else None}
+    data = dict(seen.config_map or {}) | changed_data(gateway, seen.config_map)
+    options = {**before["bfd"], **gateway.bfd}
+    labels = {node.name: "false" for node in seen.nodes if node.gateway_label is not None}
+    labels |= dict.fromkeys(hand_labelled(gateway, seen), "true")
+    if not gateway.enabled:
+        ports = sorted(one.name for one in seen.ovn.switch_ports if one.name not in pair)
+        gone = {"router_port": None, "gateways": [], "switch_ports": ports}
+        return {**before, **gone, "config_map": data, "labels": labels, "bfd": options}
+    return {
+        **before,
+        "config_map": data,
+        "router_port": {"mac": gateway.nic_mac, "networks": [gateway.nic_ip]},
+        "gateways": _gateways_after(gateway, seen),
+        "labels": labels | dict.fromkeys(gateway.nodes, "true"),
+        "switch_ports": sorted({one.name for one in seen.ovn.switch_ports} | pair | {names.localnet_port}),
+        "localnet": _localnet_after(seen),
+        "nexthops": _hops_after(gateway, seen),
+        "distributed": _distributed_after(gateway, seen, before["distributed"]),
+        "bfd": options,
+    }
+
+
+def _gateways_after(gateway: ExternalGateway, seen: Observed) -> list[str]:
+    settled = in_order(gateway, seen) and not missing_rows(gateway, seen) and not outranked(gateway, seen)
+    remade = tears_down(seen) and NODES_KEY in changed_data(gateway, seen.config_map)
+    if settled and not missing_parts(seen) and not remade and not _raised(gateway, seen):
+        return [f"{seen.node_of(row.chassis)} priority {row.priority}" for row in rows_of(gateway, seen)]
+    order = seen.members(gateway).order
+    return [f"{name} priority {FIRST_CHASSIS_PRIORITY - index}" for index, name in enumerate(order)]
+
+
+def _raised(gateway: ExternalGateway, seen: Observed) -> bool:
+    """Whether priorities are raised for a while and then all set anew."""
+    return seen.disabled or any(name not in seen.listed for name in gateway.nodes)
+
+
+def _localnet_after(seen: Observed) -> dict[str, Any]:
+    tag = seen.subnet.vlan_id if seen.subnet and seen.underlay else None
+    now = localnet(seen) or {"tag": None}
+    return {"network_name": seen.network, "tag": now["tag"] if tag is None else tag or None}
+
+
+def _hops_after(gateway: ExternalGateway, seen: Observed) -> list[str]:
+    old = old_policies(gateway, seen)
+    hops = {hop for policy in seen.ovn.policies if policy not in old for hop in policy.nexthops}
+    return sorted(hops | ({gateway.gateway.split("/")[0]} if old else set()))
+
+
+def _distributed_after(gateway: ExternalGateway, seen: Observed, now: list[str]) -> list[str]:
+    changed = {rule.external_ip: port is not None for rule, port in misplaced_rules(gateway, seen)}
+    return sorted({*(ip for ip in now if changed.get(ip, True)), *(ip for ip, there in changed.items() if there)})
+
+
+def report(seen: Observed) -> dict[str, Any]:
+    """The gateway as it was seen last, in OVN's own names."""
+    port, active = seen.ovn.router_port, seen.ovn.active_chassis
+    chassis = [
+        {
+            "node": seen.node_of(row.chassis),
+            "chassis": row.chassis,
+            "priority": row.priority,
+            "active": row.chassis == active,
+        }
+        for row in seen.rows
+    ]
+    values = {"name": port.name, "mac": port.mac, "networks": list(port.networks)} if port else {}
+    switch = {"name": seen.ovn.names.switch, "localnet": localnet(seen)} if seen.ovn.switch_uuid else None
+    return {
+        "config_map": dict(seen.config_map) if seen.config_map is not None else None,
+        "router_port": {**values, "gateway_chassis": chassis} if port else None,
+        "switch": switch,
+        "active_node": seen.active if port else None,
+    }
+
+
+def predicted(gateway: ExternalGateway | None, seen: Observed) -> dict[str, Any]:
+    """What check mode can say of the result: the ConfigMap as it will be, OVN as it is."""
+    data = None if gateway is None else {**(seen.config_map or {}), **changed_data(gateway, seen.config_map)}
+    return {**report(seen), "config_map": data}
+
+
+def announcement(gateway: ExternalGateway | None, seen: Observed) -> dict[str, Any] | None:
+    """What the neighbours have to learn of the router port's new MAC: it, and the addresses that it answers for."""
+    port = seen.ovn.router_port
+    if gateway is None or not gateway.enabled or port is None or port.mac.lower() == gateway.nic_mac:
+        return None
+    eips = {rule.external_ip for rule in seen.ovn.nat_rules if not rule.distributed}
+    addresses = sorted({gateway.nic_ip.split("/")[0], *eips})
+    return {"mac": gateway.nic_mac, "addresses": addresses, "tag": _localnet_after(seen)["tag"]}

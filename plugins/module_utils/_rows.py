@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Rows of NB and SB as typed records. Pure.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    Chassis,
+    GatewayChassis,
+    HolderPort,
+    NatRule,
+    RoutePolicy,
+    RouterPort,
+    SwitchPort,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import Row, many, one
+
+
+def router_port(row: Row, gateways: Sequence[Row]) -> RouterPort:
+    """A router port with its gateway chassis, highest priority first."""
+    own = set(many(row["gateway_chassis"]))
+    chassis = [
+        GatewayChassis(gateway["_uuid"], gateway["name"], gateway["chassis_name"], gateway["priority"])
+        for gateway in gateways
+        if gateway["_uuid"] in own
+    ]
+    ordered = tuple(sorted(chassis, key=lambda item: (-item.priority, item.name)))
+    return RouterPort(row["_uuid"], row["name"], row["mac"], tuple(sorted(many(row["networks"]))), ordered)
+
+
+def nat_rule(row: Row) -> NatRule:
+    """A NAT row."""
+    port, mac = one(row["logical_port"]), one(row["external_mac"])
+    stateless = (row.get("options") or {}).get("stateless") == "true"
+    return NatRule(row["_uuid"], row["type"], row["external_ip"], row["logical_ip"], port, mac, stateless)
+
+
+def policy(row: Row) -> RoutePolicy:
+    """A routing policy."""
+    # `nexthop` is the older column; `nexthops` may be missing altogether in an old schema.
+    nexthops = tuple(sorted({*many(row.get("nexthops")), *many(row.get("nexthop"))}))
+    return RoutePolicy(row["_uuid"], row["priority"], row["match"], row["action"], nexthops)
+
+
+def switch_port(row: Row) -> SwitchPort:
+    """A logical switch port."""
+    addresses = tuple(sorted(many(row["addresses"])))
+    tag = one(row.get("tag"))
+    return SwitchPort(row["_uuid"], row["name"], row["type"], addresses, row["options"], one(row["up"]), tag)
+
+
+def chassis(row: Row, addresses: Mapping[str, str]) -> Chassis:
+    """A chassis; `addresses` are those of SB's Encap rows."""
+    # Older ovn-controllers report the mappings in external_ids, newer ones in other_config.
+    texts = ((row.get(column) or {}).get("ovn-bridge-mappings") for column in ("other_config", "external_ids"))
+    text = next((item for item in texts if item), "")
+    pairs = (item.split(":", 1) for item in text.split(",") if ":" in item)
+    mappings = {network.strip(): bridge.strip() for network, bridge in pairs}
+    ips = tuple(sorted({addresses[key] for key in many(row["encaps"]) if key in addresses}))
+    return Chassis(row["_uuid"], row["name"], row["hostname"], ips, mappings)
+
+
+def holder_ports(rows: Sequence[Row], logical_ips: Collection[str]) -> dict[str, HolderPort]:
+    """The pods' ports that have these overlay addresses, by address. OVN writes addresses as "MAC IP IP"."""
+    found = {}
+    for row in rows:
+        for text in many(row["addresses"]):
+            mac, *ips = text.split() or [""]
+            found.update({ip: HolderPort(row["name"], mac) for ip in ips if ip in logical_ips})
+    return found
