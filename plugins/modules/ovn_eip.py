@@ -143,6 +143,10 @@ plan:
       returned: always
       type: str
       sample: null
+    disruption:
+      description: How much that is - V(none), V(brief) for seconds at most, or V(long).
+      returned: always
+      type: str
 problems:
   description: Everything that is wrong with the options, or not as asked at the deadline.
   returned: failure
