@@ -152,10 +152,23 @@ def predicted(gateway: ExternalGateway | None, seen: Observed) -> dict[str, Any]
 
 
 def announcement(gateway: ExternalGateway | None, seen: Observed) -> dict[str, Any] | None:
-    """What the neighbours have to learn of the router port's new MAC: it, and the addresses that it answers for."""
+    """What the neighbours have to learn when the router port gets another MAC or another gateway becomes active.
+
+    ovn-controller tells them of a new active gateway one second after it has claimed the port, and of a new MAC not at
+    all (OVN 25.03): until then they send to where it was.
+    """
     port = seen.ovn.router_port
-    if gateway is None or not gateway.enabled or port is None or port.mac.lower() == gateway.nic_mac:
+    if gateway is None or not gateway.enabled or port is None:
+        return None
+    members = seen.members(gateway)
+    first = next((name for name in members.order if name not in members.dead), None)
+    remade = port.mac.lower() != gateway.nic_mac
+    if not remade and first == seen.active:
         return None
     eips = {rule.external_ip for rule in seen.ovn.nat_rules if not rule.distributed}
-    addresses = sorted({gateway.nic_ip.split("/")[0], *eips})
-    return {"mac": gateway.nic_mac, "addresses": addresses, "tag": _localnet_after(seen)["tag"]}
+    return {
+        "mac": gateway.nic_mac,
+        "addresses": sorted({gateway.nic_ip.split("/")[0], *eips}),
+        "tag": _localnet_after(seen)["tag"],
+        "not_from": None if remade else seen.active,
+    }

@@ -307,13 +307,13 @@ switch:
           type: int
 announce:
   description:
-    - What the neighbours on the physical network have to learn, when the router port gets another MAC. Null
-      otherwise.
+    - What the neighbours on the physical network have to learn, when the router port gets another MAC or another
+      gateway becomes the active one. Null otherwise. Role P(kubeovn.core.external_gateway#role) tells them.
   returned: success
   type: dict
   contains:
     mac:
-      description: The new MAC address.
+      description: The MAC address that the router port will have.
       type: str
     addresses:
       description: The addresses that it answers for, the router port's and those of EIPs.
@@ -322,6 +322,9 @@ announce:
     tag:
       description: VLAN of the external network, or null.
       type: int
+    not_from:
+      description: The node that is active before, when another one becomes it. Null when the MAC address changes.
+      type: str
 degraded:
   description: What is less than a site should have - gateways that are dead, drained, left out or faulty, or alone.
   returned: success

@@ -7,13 +7,22 @@ from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_run import NotReached, Run
-from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, Plan
+from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, HolderPort, NatRule, Plan
 
 from support.gateway_world import Machine, World
 
 NAMES = ("g1", "g2", "g3", "g4")
 MACS = ("16:52:f3:13:6a:25", "16:52:f3:13:6a:26")
 ADDRESSES = ("10.4.19.254/24", "10.4.19.253/24")
+NATS = (
+    NatRule("n1", "dnat_and_snat", "10.4.19.101", "10.253.0.5"),
+    NatRule("n2", "dnat_and_snat", "10.4.19.102", "10.253.0.6", "b.default", "0a:00:00:00:00:02", True),
+    NatRule("n3", "dnat_and_snat", "10.4.19.103", "10.253.0.7", "gone.default", "0a:00:00:00:00:03"),
+)
+PORTS = {
+    "10.253.0.5": HolderPort("a.default", "0a:00:00:00:00:01"),
+    "10.253.0.6": HolderPort("b.default", "0a:00:00:00:00:02"),
+}
 
 
 def gateway(*nodes: str, **other: Any) -> ExternalGateway:

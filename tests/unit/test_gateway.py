@@ -20,14 +20,13 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import 
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_verify import unfinished, unverified
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     ExternalGateway,
-    HolderPort,
     NatRule,
     Plan,
     RoutePolicy,
 )
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.gateway_cases import ADDRESSES, MACS, NAMES, actions, bare, gateway, run, up
+from support.gateway_cases import ADDRESSES, MACS, NAMES, NATS, PORTS, actions, bare, gateway, run, up
 from support.gateway_world import LOCALNET_PORT, ROUTER_PORT, SWITCH_ROUTER_PORT, Machine, World
 
 # --- whatever there is ----------------------------------------------------------------------------------------------
@@ -58,17 +57,6 @@ def gateways(draw: st.DrawFn) -> ExternalGateway:
         rescue=draw(st.booleans()),
         bfd=draw(timers),
     )
-
-
-NATS = (
-    NatRule("n1", "dnat_and_snat", "10.4.19.101", "10.253.0.5"),
-    NatRule("n2", "dnat_and_snat", "10.4.19.102", "10.253.0.6", "b.default", "0a:00:00:00:00:02", True),
-    NatRule("n3", "dnat_and_snat", "10.4.19.103", "10.253.0.7", "gone.default", "0a:00:00:00:00:03"),
-)
-PORTS = {
-    "10.253.0.5": HolderPort("a.default", "0a:00:00:00:00:01"),
-    "10.253.0.6": HolderPort("b.default", "0a:00:00:00:00:02"),
-}
 
 
 @st.composite
