@@ -51,6 +51,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     FIRST_CHASSIS_PRIORITY,
+    WARM_UP,
     ExternalGateway,
     GatewayChassis,
     Plan,
@@ -66,7 +67,6 @@ RELABEL = (
     "rarely, for about 3 s, a gateway's traffic: the controller drops and restores all labels, and a node daemon that "
     "looks just then rebuilds its bridge"
 )
-SECOND_ROW = "external traffic, for a second or two: OVN begins to watch the gateways' tunnels with the second one"
 TEAR_DOWN = "all external traffic, for seconds: the controller takes the router port away and makes it anew"
 
 
@@ -103,12 +103,15 @@ def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     distributes = gateway.type == "distributed" and listing
     if distributes:
         texts["type"] = "centralized"
+    warming = list(_warm_up(gateway, seen))
+    yield from warming
     if makes:
         yield from _making(gateway, seen, texts, notes, leaving, drop_port)
     elif missing_rows(gateway, seen):
         yield _add_rows(gateway, seen)
     if makes or missing_rows(gateway, seen) or not in_order(gateway, seen) or outranked(gateway, seen):
         yield _order(gateway, seen)
+    yield from _cool_down(bool(warming), seen)
     if surplus:
         yield _take_out(gateway, seen, surplus)
     yield from _unlabel(leaving)
@@ -229,10 +232,20 @@ def _write(texts: Texts, notes: Notes, current: Texts | None, seen: Observed, ex
     )
 
 
-def _starts_bfd(seen: Observed) -> bool:
-    """Whether tunnels are watched from now on. With one row there is no BFD; its sessions begin as down, and the
-    active gateway lets go until they are up (0.8 s to 1.7 s, seen on OVN 25.03)."""
-    return len(seen.rows) == 1
+def _warm_up(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
+    """Before a second row. With one there is no BFD; its sessions begin as down, and the active gateway lets go until
+    they are up (0.8 s to 1.7 s, seen on OVN 25.03). They are kept up by whatever else asks for them."""
+    members = seen.members(gateway)
+    nodes = [node for name in members.order if name not in members.dead and (node := seen.node(name))]
+    new = [node for node in nodes if node.chassis and node.chassis not in seen.row_of]
+    if len(seen.rows) == 1 and new and not broken_parts(seen)[0]:
+        text = f"have OVN watch the tunnels to {', '.join(node.name for node in new)}, before their rows ask for it"
+        yield Step("warm_up", text, None, {"chassis": [seen.rows[0].chassis, *(node.chassis for node in new)]})
+
+
+def _cool_down(warmed: bool, seen: Observed) -> Iterable[Step]:
+    if warmed or any(port.name == WARM_UP for port in seen.ovn.other_ports):
+        yield Step("cool_down", f"take router {WARM_UP} away, which had OVN watch the tunnels")
 
 
 def _loss_of_writing(texts: Texts, current: Texts, seen: Observed) -> str | None:
@@ -241,8 +254,6 @@ def _loss_of_writing(texts: Texts, current: Texts, seen: Observed) -> str | None
         return None
     if tears_down(seen):
         return TEAR_DOWN
-    if _starts_bfd(seen):
-        return SECOND_ROW
     gateways = [node for node in seen.nodes if node.gateway_label == "true"]
     return None if all(node.userspace for node in gateways) else RELABEL
 
@@ -256,7 +267,7 @@ def next_revision(current: Texts) -> str:
 def _add_rows(gateway: ExternalGateway, seen: Observed) -> Step:
     names = missing_rows(gateway, seen)
     text = f"give router port {seen.ovn.names.router_port} the gateway chassis of {', '.join(names)}, below all others"
-    return Step("add_gateway_chassis", text, SECOND_ROW if _starts_bfd(seen) else None, {"nodes": names})
+    return Step("add_gateway_chassis", text, None, {"nodes": names})
 
 
 def _order(gateway: ExternalGateway, seen: Observed) -> Step:
@@ -340,6 +351,7 @@ def _disabling(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     labelled = [node.name for node in seen.nodes if node.gateway_label == "true" and node.name not in by_hand]
     if labelled and (seen.disabled or ENABLE_KEY not in texts):  # else the controller does it
         yield from _unlabel(labelled)
+    yield from _cool_down(False, seen)
     yield from _settle(seen, notes, None)
 
 
@@ -364,6 +376,7 @@ def _removal(seen: Observed, bfd: Texts) -> Iterable[Step]:
         yield Step("label", text, None, {"labels": dict.fromkeys(labelled)})
     if by_hand and seen.config_map is not None:
         yield _delete_config_map(None)
+    yield from _cool_down(False, seen)
     mine = {key: None for key, value in bfd.items() if seen.ovn.options.get(key) == value}
     if mine:
         yield Step("set_options", f"take {', '.join(mine)} out of NB_Global's options", None, mine)

@@ -33,6 +33,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIRST_CHASSIS_PRIORITY,
+    WARM_UP,
     ExternalGateway,
     Plan,
     Problem,
@@ -43,6 +44,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, D
 
 CONTROLLER_PATIENCE = 10.0  # seconds; the controller looks every second
 CONTROLLER_TURN = 3.0  # seconds in which it has seen a changed ConfigMap and made of it what it makes of it
+WARM_UP_PATIENCE = 10.0  # seconds; sessions are up after 2 with OVN's own timers
 HIGH_PRIORITY = 1000  # above whatever the controller gives to a gateway chassis that it adds
 
 Labels = dict[str, str | None]
@@ -129,6 +131,8 @@ class Run:
             "set_router_port": self._set_router_port,
             "set_nexthop": lambda step: ovn.set_nexthops(old_policies(self._present, self.seen), step.data["hop"]),
             "raise": self._raise,
+            "warm_up": self._warm_up,
+            "cool_down": lambda _step: ovn.cool_down(),
             "write_config_map": self._write_config_map,
             "add_gateway_chassis": self._add_rows,
             "order": self._order,
@@ -168,6 +172,15 @@ class Run:
     def _raise(self, _step: Step) -> None:
         self._site.ovn.set_priorities(priorities(self._present, self.seen, HIGH_PRIORITY))
         self._renumber = True
+
+    def _warm_up(self, step: Step) -> None:
+        """Until the first of the chassis holds that port, as it does with a tunnel up; no more than a while."""
+        if any(port.name == WARM_UP for port in self.seen.ovn.other_ports):
+            self._site.ovn.cool_down()  # of a run that was killed
+        self._site.ovn.warm_up(step.data["chassis"])
+        patience = min(WARM_UP_PATIENCE, max(self._end - self._clock.monotonic(), 0.0))
+        with suppress(Deadline):
+            until(self._site.observe, lambda seen: seen.ovn.warm_chassis is not None, patience, self._clock)
 
     def _write_config_map(self, step: Step) -> None:
         if step.data.get("patient"):

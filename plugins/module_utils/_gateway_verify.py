@@ -35,6 +35,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     GATEWAY_LABEL,
+    WARM_UP,
     ExternalGateway,
     Problem,
     RouterPort,
@@ -94,6 +95,8 @@ def _settings(gateway: ExternalGateway, seen: Observed) -> Iterator[Problem]:
         yield Problem(f"ConfigMap {CONFIG_MAP}", f"{key} is {found}, not {value}", OTHERS_HINT)
     for key, value in changed_options(gateway.bfd, seen).items():
         yield Problem("NB_Global", f"option {key} is {seen.ovn.options.get(key, 'missing')}, not {value}", OTHERS_HINT)
+    if any(port.name == WARM_UP for port in seen.ovn.other_ports):
+        yield Problem(f"router {WARM_UP}", "is still in NB", "a run has not ended; run again")
     for key in (LEAVING_NOTE, HAND_NOTE):
         if seen.notes.get(key):
             yield Problem(f"ConfigMap {CONFIG_MAP}", f"still has annotation {key}", "a run has not ended; run again")

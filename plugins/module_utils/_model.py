@@ -27,6 +27,7 @@ NORTH_GATEWAY_ANNOTATION = "ovn.kubernetes.io/north_gateway"
 VPC_ANNOTATION_SUFFIX = ".kubernetes.io/logical_router"  # after a NIC's provider, "ovn" for the first one
 VM_ANNOTATION = "ovn.kubernetes.io/virtualmachine"
 REROUTE_PRIORITY = 29250
+WARM_UP = "kubeovn-core-warm-up"  # a router that has OVN watch tunnels before they matter; gone when a run ends
 FIRST_CHASSIS_PRIORITY = 100
 
 
@@ -191,6 +192,7 @@ class Ovn:
     names: Names = Names()
     other_ports: tuple[RouterPort, ...] = ()  # all other router ports, of whatever router
     options: Mapping[str, str] = field(default_factory=dict)  # NB_Global's
+    warm_chassis: str | None = None  # name of the chassis that holds the port of router WARM_UP
     holder_ports: Mapping[str, HolderPort] = field(default_factory=dict)  # of NAT rows' logical_ip, when asked for
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     DEFAULT_VPC,
+    WARM_UP,
     GatewayChassis,
     HolderPort,
     NatRule,
@@ -130,6 +131,33 @@ class Writes:
         where = [["_uuid", "==", uuid(port.uuid)]]
         operations.append({"op": "mutate", "table": "Logical_Router_Port", "where": where, **mutation})
         self.nb.transact(operations)
+
+    def warm_up(self, chassis: Sequence[str]) -> None:
+        """Have OVN watch the tunnels between these chassis, by a router of no use that has them as its gateways."""
+        rows = [
+            {
+                "op": "insert",
+                "table": "Gateway_Chassis",
+                "row": {"name": f"{WARM_UP}-{name}", "chassis_name": name, "priority": 100 - index},
+                "uuid-name": f"row{index}",
+            }
+            for index, name in enumerate(chassis)
+        ]
+        # An address of TEST-NET-1 (RFC 5737), which nobody routes to.
+        port = {"name": WARM_UP, "mac": "02:00:00:00:00:01", "networks": "192.0.2.1/32"}
+        port |= {"gateway_chassis": to_set(named_uuid(f"row{index}") for index in range(len(rows)))}
+        router = {"name": WARM_UP, "ports": to_set([named_uuid("port")])}
+        self.nb.transact(
+            [
+                *rows,
+                {"op": "insert", "table": "Logical_Router_Port", "row": port, "uuid-name": "port"},
+                {"op": "insert", "table": "Logical_Router", "row": router},
+            ]
+        )
+
+    def cool_down(self) -> None:
+        """Take that router away again."""
+        self.nb.transact([{"op": "delete", "table": "Logical_Router", "where": [["name", "==", WARM_UP]]}])
 
     def set_localnet(self, port: SwitchPort, network: str, tag: int | None) -> None:
         """Tie a localnet port to another physical network. tag: its VLAN; None leaves that as it is."""

@@ -48,6 +48,13 @@ def reverse_arp(mac: bytes, tag: int = 0) -> bytes:
     return _frame(mac, tag, ETH_RARP, 3, mac + b"\0" * 4, mac + b"\0" * 4)
 
 
+def announces(frame: bytes) -> bool:
+    """Whether a frame is a gratuitous ARP: its sender speaks about itself."""
+    start = 18 if frame[12:14] == b"\x81\x00" else 14
+    arp = frame[start:]
+    return frame[start - 2 : start] == b"\x08\x06" and len(arp) >= 28 and arp[14:18] == arp[24:28]
+
+
 def frames_from(mac: bytes) -> bytes:
     """A classic BPF program that lets only the frames through that have this source."""
     high, low = struct.unpack("!IH", mac)

@@ -119,7 +119,7 @@ def send_rounds(nics: Iterable[str], frames: Iterable[bytes], pauses: Iterable[f
 
 
 class Ear:
-    """Listens on NICs for frames from one MAC that come in: another machine uses it."""
+    """Listens on NICs for another machine that announces a MAC."""
 
     def __init__(self, nics: Iterable[str], mac: bytes) -> None:
         self._sockets: list[socket.socket] = []
@@ -132,14 +132,15 @@ class Ear:
             raise
 
     def heard(self, timeout: float) -> bool:
-        """Whether one came within this time."""
+        """Whether one was within this time."""
         deadline = time.monotonic() + timeout
         while True:
             ready = select.select(self._sockets, [], [], max(0.0, deadline - time.monotonic()))[0]
             if not ready:
                 return False
-            if any(sock.recvfrom(64)[1][2] != OUTGOING for sock in ready):
-                return True
+            for frame, source in (sock.recvfrom(64) for sock in ready):
+                if source[2] != OUTGOING and _node_frames.announces(frame):
+                    return True
 
     def close(self) -> None:
         """Stop listening."""

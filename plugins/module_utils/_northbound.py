@@ -17,6 +17,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     DEFAULT_VPC,
     EXTERNAL_SWITCH,
     REROUTE_PRIORITY,
+    WARM_UP,
     Chassis,
     Names,
     Ovn,
@@ -94,7 +95,7 @@ class Northbound(Writes):
         members = {key for switch in switches for key in many(switch["ports"])}
         rules = tuple(nat_rule(row) for row in nats if row["_uuid"] in own_nats)
         found = holder_ports(switch_ports, {rule.logical_ip for rule in rules}) if holders else {}
-        rows, active, bound = self._southbound({*ports, *(port.name for port in found.values())})
+        rows, holders_of, bound = self._southbound({*ports, *(port.name for port in found.values())})
         lrps = [router_port(row, gateways) for row in router_ports]
         return Ovn(
             router_uuid=routers[0]["_uuid"] if routers else None,
@@ -104,7 +105,8 @@ class Northbound(Writes):
             nat_rules=rules,
             policies=tuple(policy(row) for row in policies if row["_uuid"] in own_policies),
             chassis=rows,
-            active_chassis=active,
+            active_chassis=holders_of.get(names.chassisredirect_port),
+            warm_chassis=holders_of.get(f"cr-{WARM_UP}"),
             bound_ports=bound,
             names=names,
             other_ports=tuple(port for port in lrps if port.name != names.router_port),
@@ -122,13 +124,13 @@ class Northbound(Writes):
             rows += [row for answer in self.nb.select_many(queries) for row in answer]
         return tuple(sorted((switch_port(row) for row in rows), key=lambda port: port.name))
 
-    def _southbound(self, ports: Collection[str]) -> tuple[tuple[Chassis, ...], str | None, dict[str, str]]:
+    def _southbound(self, ports: Collection[str]) -> tuple[tuple[Chassis, ...], dict[str, str | None], dict[str, str]]:
         binding = ("logical_port", "chassis")
         wanted = sorted(set(ports))
         queries: list[Query] = [
             ("Chassis", ("_uuid", "name", "hostname", "encaps", "other_config", "external_ids"), ()),
             ("Encap", ("_uuid", "ip"), ()),
-            ("Port_Binding", binding, [("logical_port", "==", self.names.chassisredirect_port)]),
+            ("Port_Binding", binding, [("type", "==", "chassisredirect")]),
         ]
         if len(wanted) <= FEW_PORTS:
             queries += [("Port_Binding", binding, [("logical_port", "==", port)]) for port in wanted]
@@ -138,9 +140,9 @@ class Northbound(Writes):
         addresses = {row["_uuid"]: row["ip"] for row in encaps}
         names = {row["_uuid"]: row["name"] for row in rows}
         bound = {row["logical_port"]: names.get(one(row["chassis"])) for answer in bindings for row in answer}
-        active = names.get(one(redirect[0]["chassis"])) if redirect else None
+        holders = {row["logical_port"]: names.get(one(row["chassis"])) for row in redirect}
         found = tuple(sorted((chassis(row, addresses) for row in rows), key=lambda item: item.name))
-        return found, active, {port: name for port in wanted if (name := bound.get(port)) is not None}
+        return found, holders, {port: name for port in wanted if (name := bound.get(port)) is not None}
 
 
 # --- opening ----------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ description:
   - Waits until this node delivers frames to a router port's MAC address, which only the active gateway does, and then
     says at once, by gratuitous ARP out of the external NIC, that some IPv4 addresses have this MAC.
   - OVN itself says nothing when a router port's MAC address changes. The neighbours go on with the old one until their
-    caches ask anew, which takes seconds.
-  - Start it on all gateways before the change, with C(async). It ends on each as soon as the active one has spoken.
-    Role P(kubeovn.core.external_gateway#role) does so.
+    caches ask anew, which takes seconds. When another gateway becomes the active one OVN tells the network's switches
+    of it, but only a second later.
+  - Start it before the change on all gateways, but the one that delivers to the same MAC address already, with
+    C(async). It ends on each as soon as one has spoken. Role P(kubeovn.core.external_gateway#role) does so.
 notes:
   - Runs on the node itself, as root. Needs Python 3.8 or newer without any library. Open vSwitch is asked by its own
     sockets, no program of its is needed.
@@ -154,7 +155,7 @@ def announce(module: AnsibleModule, sock: str, mac: bytes, frames: list[bytes]) 
         reason = f"this node delivers to {name}" if told else f"there is no NIC in {module.params['bridge']}"
         return dict(result, announced=told and not module.check_mode, reason=reason)
     if where == "elsewhere":
-        return dict(result, reason=f"another machine uses {name}")
+        return dict(result, reason=f"another gateway has announced {name}")
     return dict(result, reason=f"this node does not deliver to {name}")
 
 

@@ -62,6 +62,7 @@ def up(*nodes: str) -> World:
     run(gateway(*nodes), world)
     world.sleep(10)
     world.blind.clear()
+    world.silent.clear()
     world.writes = 0
     return world
 

@@ -14,6 +14,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._controller import Le
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import NODES_KEY, Observed, listed_nodes
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import Evidence
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    WARM_UP,
     Chassis,
     GatewayChassis,
     GatewayNode,
@@ -68,6 +69,9 @@ class World:
     now: float = 0.0
     writes: int = 0
     active: str | None = None
+    warm: tuple[str, ...] = ()  # gateways of the router that has tunnels watched
+    watched: float | None = None  # since when OVN watches the gateways' tunnels; a second later they are up
+    silent: list[float] = field(default_factory=list)  # moments when nobody forwarded, though a gateway was ready
     blind: list[float] = field(default_factory=list)  # moments when traffic went to a node without a bridge
 
     # --- time
@@ -89,11 +93,31 @@ class World:
         """The gateway that claims the port: the first that lives and, where there are more, has a live tunnel."""
         living = [name for name, machine in self.machines.items() if machine.ready]
         alive = [name for name in self.rows if name in living]
-        if len(self.rows) > 1 and len(living) < 2:
+        if len(self.rows) <= 1 and not self.warm:
+            self.watched = None
+        elif self.watched is None:
+            self.watched = self.now
+        if len(self.rows) > 1 and (len(living) < 2 or not self.tunnels_are_up):
             alive = []
+        before = self.active
         self.active = max(alive, key=lambda name: (self.rows[name], name), default=None) if self.mac else None
         if self.active and not self.machines[self.active].bridge:
             self.blind.append(self.now)
+        if before and not self.active and self.mac:
+            self.silent.append(self.now)
+
+    @property
+    def tunnels_are_up(self) -> bool:
+        return self.watched is not None and self.now >= self.watched + 1.0
+
+    def warm_up(self, chassis: Sequence[str]) -> None:
+        self.guard(not self.warm)
+        self.warm = tuple(chassis)
+        self.elect()
+
+    def cool_down(self) -> None:
+        self.writes += 1
+        self.warm = ()
 
     def run_daemons(self) -> None:
         for machine in self.machines.values():
@@ -177,6 +201,8 @@ class World:
                 ),
                 active_chassis=self.active,
                 options=dict(self.options),
+                other_ports=(RouterPort("w", WARM_UP, "", ()),) if self.warm else (),
+                warm_chassis=self.warm[0] if self.warm and self.tunnels_are_up else None,
                 holder_ports=dict(self.holder_ports),
             ),
             enabled=self.enabled,

@@ -173,7 +173,7 @@ def test_traffic_never_goes_to_a_node_without_a_bridge(before: list[str], after:
     world = up(*before)
     world.stale_cache = stale
     run(gateway(*after), world)
-    assert world.blind == []
+    assert world.blind == world.silent == []
     assert world.active == after[0]
     world.sleep(10)
     assert world.blind == []
@@ -228,15 +228,17 @@ def test_all_nodes_replaced_the_new_ones_come_first() -> None:
     world = up("g1")
     steps = run(gateway("g2"), world)
     assert actions(steps) == [
+        "warm_up",
         "raise",
         "write_config_map",
         "order",
+        "cool_down",
         "delete_gateway_chassis",
         "label",
         "write_config_map",
         "note",
     ]
-    assert steps.steps[1].data["data"][NODES_KEY] == "g2,g1"
+    assert steps.steps[2].data["data"][NODES_KEY] == "g2,g1"
     assert (world.config_map or {})[NODES_KEY] == "g2"
     assert world.rows == {"g2": 100}
 

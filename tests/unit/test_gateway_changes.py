@@ -129,7 +129,31 @@ def test_what_each_change_interrupts() -> None:
     # With a kernel datapath a node daemon that looks at the wrong moment rebuilds its bridge.
     world.machines["g1"].userspace = False
     assert disruptions(gateway("g1", "g3", "g2"), world.observe()) == {"none", "brief"}
-    assert disruptions(gateway("g1", "g2"), up("g1").observe()) == {"none", "brief"}
+
+
+def test_a_second_gateway_comes_after_its_tunnel_is_watched() -> None:
+    world = up("g1")
+    run(gateway("g1", "g2"), world)
+    assert world.silent == []
+    assert world.warm == ()
+    world = up("g1")
+    seen = world.observe()
+    steps = plan(gateway("g1", "g2"), seen).steps
+    doing = Run(gateway("g1", "g2"), world, seen, world, 60)
+    doing.apply(Plan(tuple(step for step in steps if step.action != "warm_up")))
+    assert world.silent  # what it would cost without
+
+
+def test_a_killed_run_leaves_no_router_behind() -> None:
+    world = up("g1")
+    seen = world.observe()
+    doing = Run(gateway("g1", "g2"), world, seen, world, 60)
+    doing.apply(Plan(plan(gateway("g1", "g2"), seen).steps[:1]))
+    assert world.warm
+    assert actions(run(gateway("g1"), world)) == ["cool_down"]
+    doing.apply(Plan(plan(gateway("g1", "g2"), seen).steps[:1]))
+    run(gateway("g1", "g2"), world)
+    assert world.warm == ()
 
 
 def test_on_a_vlan_subnet_another_list_tears_the_router_port_down() -> None:

@@ -95,7 +95,7 @@ def test_a_gateway_comes_back_only_when_proven() -> None:
         assert "not proven" in told(gateway(), world)
     world.evidence = {"g1": Evidence(())}
     steps = run(gateway(rescue=True), world)
-    assert actions(steps) == ["note", "add_gateway_chassis", "order"]
+    assert actions(steps) == ["note", "warm_up", "add_gateway_chassis", "order", "cool_down"]
     assert world.rows == {"g1": 100, "g3": 99}
     assert world.active == "g1"
     assert world.notes == {RESCUED_NOTE: "g2"}

@@ -91,6 +91,17 @@ def test_reverse_arp_names_no_address() -> None:
     assert frame[22:42] == (MAC + b"\0" * 4) * 2
 
 
+@pytest.mark.parametrize("tag", [0, 210])
+def test_an_announcement_is_known_as_one(tag: int) -> None:
+    request, reply = _node_frames.gratuitous_arp(MAC, "10.4.19.254", tag)
+    assert _node_frames.announces(request)
+    assert _node_frames.announces(reply)
+    asks_for_another = request.replace(bytes([10, 4, 19, 254]), bytes([10, 4, 19, 1]), 1)
+    assert not _node_frames.announces(asks_for_another)
+    assert not _node_frames.announces(_node_frames.reverse_arp(MAC, tag))
+    assert not _node_frames.announces(request[:30])
+
+
 @pytest.mark.parametrize("text", ["16:52:f3:13:6a:25", "16-52-F3-13-6A-25"])
 def test_mac_addresses_are_read(text: str) -> None:
     assert _node_frames.parse_mac(text) == bytes.fromhex("1652f3136a25")

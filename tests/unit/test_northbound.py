@@ -5,14 +5,22 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
-from ansible_collections.kubeovn.core.plugins.module_utils._model import NatRule, Ovn, RouterPort
+from ansible_collections.kubeovn.core.plugins.module_utils._model import HolderPort, NatRule, Ovn, RouterPort
 from ansible_collections.kubeovn.core.plugins.module_utils._nb_writes import BATCH
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound, open_ovn
-from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed, OvsdbError, Unreachable
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
+    GuardFailed,
+    OvsdbError,
+    Unreachable,
+    named_uuid,
+    to_map,
+    to_set,
+)
 from support.ovn_site import CHASSIS, GATEWAY, MAC, NETWORK, NODES, clients, fill_northbound, fill_southbound
 from support.ovsdb import OvsdbServer
 
@@ -112,6 +120,64 @@ def test_router_port_gets_address_and_mac_at_once(site: Northbound) -> None:
     port = port_of(site.observe())
     assert (port.mac, port.networks) == ("0a:00:00:00:00:01", ("10.4.19.253/24", "10.4.20.1/24"))
     assert len(port.gateway_chassis) == 3
+
+
+def test_gateway_chassis_are_added_as_kube_ovn_names_them(site: Northbound) -> None:
+    port = port_of(site.observe())
+    site.delete_gateway_chassis(port, port.gateway_chassis[:1])
+    site.add_gateway_chassis(port, [(CHASSIS[0], 7), ("c-009", 6)])
+    rows = port_of(site.observe()).gateway_chassis
+    assert [(row.chassis, row.priority) for row in rows] == [("c-002", 99), ("c-003", 98), ("c-001", 7), ("c-009", 6)]
+    assert rows[2].name == f"ovn-cluster-external-{CHASSIS[0]}"
+
+
+def test_the_localnet_port_keeps_its_other_options(site: Northbound) -> None:
+    port = site.observe().switch_ports[1]
+    site.set_localnet(port, "provider", 42)
+    changed = site.observe().switch_ports[1]
+    assert (changed.options, changed.tag) == ({**port.options, "network_name": "provider"}, 42)
+    site.set_localnet(changed, "external", None)  # the VLAN is not asked about
+    assert site.observe().switch_ports[1].tag == 42
+    with pytest.raises(GuardFailed):
+        site.set_localnet(changed, "external", 0)
+    site.set_localnet(site.observe().switch_ports[1], "external", 0)
+    assert site.observe().switch_ports[1].tag is None
+
+
+def test_nat_goes_to_the_holders_port_and_back(site: Northbound) -> None:
+    first = min(site.observe().nat_rules, key=lambda rule: rule.external_ip)
+    site.set_distribution([(first, HolderPort("testing.default", "0a:00:00:00:00:05"))])
+    there = min(site.observe().nat_rules, key=lambda rule: rule.external_ip)
+    assert there == replace(first, logical_port="testing.default", external_mac="0a:00:00:00:00:05", stateless=True)
+    site.set_distribution([(there, None)])
+    assert min(site.observe().nat_rules, key=lambda rule: rule.external_ip) == first
+
+
+def test_options_of_nb_global_are_set_and_taken_away(site: Northbound) -> None:
+    site.nb.transact([{"op": "insert", "table": "NB_Global", "row": {"options": to_map({"other": "1"})}}])
+    site.set_options({"bfd-mult": "3", "bfd-min-rx": "200"})
+    site.set_options({"bfd-mult": "4", "bfd-min-rx": None})
+    assert site.observe().options == {"other": "1", "bfd-mult": "4"}
+
+
+def test_the_router_that_warms_tunnels_up_leaves_nothing(site: Northbound) -> None:
+    before = site.nb.select("Gateway_Chassis", ["name"])
+    site.warm_up(CHASSIS[:2])
+    assert "kubeovn-core-warm-up" in [port.name for port in site.observe().other_ports]
+    site.cool_down()
+    site.cool_down()
+    assert "kubeovn-core-warm-up" not in [port.name for port in site.observe().other_ports]
+    assert site.nb.select("Gateway_Chassis", ["name"]) == before
+
+
+def test_the_ports_of_holders_are_found_by_address(site: Northbound) -> None:
+    row = {"name": "testing.default", "addresses": to_set(["0a:00:00:00:00:05 10.253.0.11 fd00::11"])}
+    operations = [{"op": "insert", "table": "Logical_Switch_Port", "row": row, "uuid-name": "p"}]
+    switch = {"name": "ovn-default", "ports": to_set([named_uuid("p")])}
+    site.nb.transact([*operations, {"op": "insert", "table": "Logical_Switch", "row": switch}])
+    assert site.observe().holder_ports == {}
+    found = site.observe(holders=True).holder_ports
+    assert found == {"10.253.0.11": HolderPort("testing.default", "0a:00:00:00:00:05", CHASSIS[2])}
 
 
 def test_priorities_change_together_or_not_at_all(site: Northbound) -> None:
