@@ -295,8 +295,9 @@ def _distribution(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     if rules:
         where = "each holder's own node" if gateway.type == "distributed" else "the active gateway"
         text = f"have the NAT of {', '.join(rule.external_ip for rule, _port in rules)} done on {where}"
-        loss = "traffic of these EIPs, for seconds, until the neighbours know their new MAC"
-        yield Step("set_distribution", text, loss)
+        # The active gateway still forwards for a distributed EIP; a holder's node does not for a centralized one.
+        loss = "traffic of these EIPs, until the neighbours know their new MAC; role external_gateway tells them"
+        yield Step("set_distribution", text, None if gateway.type == "distributed" else loss)
 
 
 # --- what is noted in the ConfigMap's annotations, and taken back ---------------------------------------------------

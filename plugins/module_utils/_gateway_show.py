@@ -29,6 +29,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._model import FIRST_CHASSIS_PRIORITY, ExternalGateway
 
+# A gateway that did the NAT of an EIP asks for the physical gateway with the router port's MAC some 10 s after it lost
+# that EIP, although it is not the active one, and the physical switch believes it (seen on OVN 25.03).
+TWICE = 15  # seconds
 BFD_OPTIONS = ("bfd-min-rx", "bfd-min-tx", "bfd-mult")
 
 
@@ -154,8 +157,9 @@ def predicted(gateway: ExternalGateway | None, seen: Observed) -> dict[str, Any]
 def announcement(gateway: ExternalGateway | None, seen: Observed) -> dict[str, Any] | None:
     """What the neighbours have to learn when the router port gets another MAC or another gateway becomes active.
 
-    ovn-controller tells them of a new active gateway one second after it has claimed the port, and of a new MAC not at
-    all (OVN 25.03): until then they send to where it was.
+    ovn-controller tells them of a new active gateway one second after it has claimed the port, and of a new MAC, the
+    router port's or that of an EIP which is no more distributed, not at all (OVN 25.03): until then they send to where
+    it was.
     """
     port = seen.ovn.router_port
     if gateway is None or not gateway.enabled or port is None:
@@ -163,12 +167,14 @@ def announcement(gateway: ExternalGateway | None, seen: Observed) -> dict[str, A
     members = seen.members(gateway)
     first = next((name for name in members.order if name not in members.dead), None)
     remade = port.mac.lower() != gateway.nic_mac
-    if not remade and first == seen.active:
+    back = {rule.external_ip for rule, holder in misplaced_rules(gateway, seen) if holder is None}
+    if not remade and first == seen.active and not back:
         return None
-    eips = {rule.external_ip for rule in seen.ovn.nat_rules if not rule.distributed}
+    eips = {rule.external_ip for rule in seen.ovn.nat_rules if not rule.distributed} | back
     return {
         "mac": gateway.nic_mac,
         "addresses": sorted({gateway.nic_ip.split("/")[0], *eips}),
         "tag": _localnet_after(seen)["tag"],
-        "not_from": None if remade else seen.active,
+        "not_from": None if remade or first == seen.active else seen.active,
+        "again": TWICE if back else None,
     }

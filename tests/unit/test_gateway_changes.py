@@ -174,13 +174,18 @@ def test_a_limit_of_disruption_names_the_step() -> None:
 
 def test_what_neighbours_have_to_learn() -> None:
     world = up()
-    world.nats = NATS
+    world.nats, world.holder_ports = NATS, dict(PORTS)
+    seen = world.observe()
+    addresses = ["10.4.19.101", "10.4.19.102", "10.4.19.103", "10.4.19.254"]
+    back = {"mac": MACS[0], "addresses": addresses, "tag": None, "not_from": None, "again": 15}
+    assert announcement(gateway(), seen) == back  # the last two are distributed, with MACs of their own
+    world.nats = NATS[:1]
     seen = world.observe()
     assert announcement(gateway(), seen) is None
-    addresses = ["10.4.19.101", "10.4.19.254"]  # a distributed EIP has a MAC of its own
-    told = {"mac": MACS[1], "addresses": addresses, "tag": None, "not_from": None}
+    addresses = ["10.4.19.101", "10.4.19.254"]
+    told = {"mac": MACS[1], "addresses": addresses, "tag": None, "not_from": None, "again": None}
     assert announcement(gateway(nic_mac=MACS[1]), seen) == told
-    moved = {"mac": MACS[0], "addresses": addresses, "tag": None, "not_from": "g1"}
+    moved = {"mac": MACS[0], "addresses": addresses, "tag": None, "not_from": "g1", "again": None}
     assert announcement(gateway(drained=("g1",)), seen) == moved
     assert announcement(gateway("g2", "g3"), seen) == moved
     assert announcement(gateway(enabled=False), seen) is None
