@@ -9,7 +9,7 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -112,9 +112,9 @@ class Run:
 
     # --- the controller
 
-    def check_controller(self, plan: Plan) -> list[Problem]:
-        """Whether the plan needs kube-ovn-controller and there is none: known before anything is written."""
-        if not any(step.action in ("write_config_map", "delete_config_map") for step in plan.steps):
+    def check_controller(self, actions: Collection[str]) -> list[Problem]:
+        """Whether a plan needs kube-ovn-controller and there is none: known before anything is written."""
+        if not {"write_config_map", "delete_config_map"} & set(actions):
             return []
         first = self._leadership = self._site.leadership()
         return [idle_problem(first)] if first and is_idle(first, self._site.leadership, self._clock) else []

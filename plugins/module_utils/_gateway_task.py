@@ -8,7 +8,7 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -32,6 +32,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._northbound import op
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Phases, SystemClock
 
+WRITES = ("write_config_map", "label")  # what most plans do
+
 
 def work(module: AnsibleModule, cluster: Cluster) -> Mapping[str, Any]:
     """Observe, plan, apply, verify."""
@@ -39,25 +41,31 @@ def work(module: AnsibleModule, cluster: Cluster) -> Mapping[str, Any]:
     site = _site(params, cluster)
     seen = phases.timed("observe", lambda: _look(site))
     gateway, problems = _asked(params, seen)
-    refuse(problems)
+    timeout = params["wait_timeout"] if params["wait"] else 0
+    doing = Run(gateway, site, seen, SystemClock(), timeout, force=params["force"])
+    if problems:  # there is no plan for this, but what every plan needs can be looked at
+        refuse([*problems, *([] if module.check_mode else _hindrances(site, doing, WRITES, seen))])
     timers = {} if gateway else bfd_options(params["bfd"], [])
     steps = phases.timed("plan", lambda: plan(gateway, seen, timers))
-    refuse(disruption_problems(steps, params["max_disruption"]))
+    actions = [step.action for step in steps.steps]
+    limits = disruption_problems(steps, params["max_disruption"])
+    refuse(limits + ([] if module.check_mode else _hindrances(site, doing, actions, seen)))
     _warn(module, gateway, seen)
     announce = announcement(gateway, seen)
     if module.check_mode:
         found = {**predicted(gateway, seen), **_judged(gateway, seen, seen), "unverified": []}
         ends = {"before": dict(steps.before), "after": dict(steps.after)}
         return outcome(cluster, steps, **found, **ends, announce=announce, phases=phases.seconds)
-    timeout = params["wait_timeout"] if params["wait"] else 0
-    doing = Run(gateway, site, seen, SystemClock(), timeout, force=params["force"])
-    refuse(site.denied([step.action for step in steps.steps], create=seen.config_map is None))
-    refuse(doing.check_controller(steps))
     left = _carry_out(doing, steps, cluster, params["wait"], phases)
     left += unverified(gateway, doing.seen) if gateway else []
     found = {**report(doing.seen), **_judged(gateway, doing.seen, seen), "unverified": left}
     ends = {"before": dict(steps.before), "after": shape(doing.seen)}
     return outcome(cluster, steps, **found, **ends, announce=announce, phases=phases.seconds)
+
+
+def _hindrances(site: GatewaySite, doing: Run, actions: Sequence[str], seen: Observed) -> list[Problem]:
+    """What would keep these actions from being done: rights that are missing, a controller that does not run."""
+    return [*site.denied(actions, create=seen.config_map is None), *doing.check_controller(actions)]
 
 
 def _site(params: Mapping[str, Any], cluster: Cluster) -> GatewaySite:

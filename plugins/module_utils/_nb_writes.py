@@ -144,7 +144,7 @@ class Writes:
             for index, name in enumerate(chassis)
         ]
         # An address of TEST-NET-1 (RFC 5737), which nobody routes to.
-        port = {"name": WARM_UP, "mac": "02:00:00:00:00:01", "networks": "192.0.2.1/32"}
+        port: Row = {"name": WARM_UP, "mac": "02:00:00:00:00:01", "networks": "192.0.2.1/32"}
         port |= {"gateway_chassis": to_set(named_uuid(f"row{index}") for index in range(len(rows)))}
         router = {"name": WARM_UP, "ports": to_set([named_uuid("port")])}
         self.nb.transact(

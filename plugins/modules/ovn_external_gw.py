@@ -308,7 +308,8 @@ switch:
 announce:
   description:
     - What the neighbours on the physical network have to learn, when the router port gets another MAC, another
-      gateway becomes the active one, or EIPs are no more distributed. Null otherwise. Role P(kubeovn.core.external_gateway#role) tells them.
+      gateway becomes the active one, or EIPs are no more distributed. Null otherwise.
+    - Role P(kubeovn.core.external_gateway#role) tells them.
   returned: success
   type: dict
   contains:

@@ -39,7 +39,7 @@ def run(asked: ExternalGateway | None, world: World, timeout: float = 60) -> Pla
     seen = world.observe()
     steps = plan(asked, seen)
     doing = Run(asked, world, seen, world, timeout)
-    problems = doing.check_controller(steps)
+    problems = doing.check_controller([step.action for step in steps.steps])
     if problems:
         raise NotReached("refused", problems, seen)
     try:

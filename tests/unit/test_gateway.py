@@ -366,7 +366,7 @@ def test_a_controller_that_stops_in_between_is_named() -> None:
     world = bare()
     seen = world.observe()
     doing = Run(gateway(), world, seen, world, 60)
-    assert doing.check_controller(plan(gateway(), seen)) == []
+    assert doing.check_controller(actions(plan(gateway(), seen))) == []
     world.stopped = world.now
     with pytest.raises(NotReached) as caught:
         doing.apply(plan(gateway(), seen))
