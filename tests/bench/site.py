@@ -64,6 +64,11 @@ class Site:
         self._pushed = changes
         return result
 
+    def by_role(self, **changes: Any) -> None:
+        """The same by role external_gateway, which does on the nodes what the module cannot."""
+        self.play(ROLE, **{f"external_gateway_{name}": value for name, value in changes.items()})
+        self._pushed = changes
+
     def be(self, *addresses: str, active: str = G1, **changes: Any) -> None:
         """The example site but for these options, and whole."""
         if self._pushed != changes:
