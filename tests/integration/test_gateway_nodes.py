@@ -103,7 +103,8 @@ def memory(site: Site) -> Generator[None]:
     yield
     for neighbour in NEIGHBOURS:
         for address in (ROUTER, EIP):
-            site.forget(neighbour, address)
+            if site.cached(neighbour, address):
+                site.forget(neighbour, address)
 
 
 @pytest.mark.usefixtures("memory")
@@ -117,6 +118,17 @@ def test_a_changed_mac_is_told_to_the_neighbours(site: Site, eip: str) -> None:
     assert set(known.values()) == {OTHER_MAC}, known
     assert site.answers(ROUTER)
     assert _recap(site.role("gateway_nodes", nic_mac=OTHER_MAC)) == "changed=0"
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_moved_gateway_is_told_to_the_neighbours(site: Site, eip: str) -> None:
+    """OVN itself tells of its router port, a second later, and never of an EIP."""
+    site.role("gateway_nodes", nic_mac=MAC)
+    for neighbour in NEIGHBOURS:
+        site.remember(neighbour, eip, OTHER_MAC)
+    site.role("gateway_nodes", nodes=[*reversed(PAIR)], nic_mac=MAC)
+    assert [site.cached(neighbour, eip) for neighbour in NEIGHBOURS] == [MAC, MAC]
+    assert site.answers(ROUTER)
 
 
 def _recap(said: str) -> str:
