@@ -205,6 +205,7 @@ def outcomes(operation: Operation, worlds: list[World]) -> list[World]:
             except NotReached as reason:
                 raise AssertionError(f"{operation.text}: the model fails: {reason} {reason.problems}") from reason
             new.sleep(10)
+            new.stale_cache = False
             if new not in found:
                 found.append(new)
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise, permutations
 from typing import Any
 
-from support.gateway_truth import G1, G2, G3, SITE, Picture
+from support.gateway_truth import G1, G2, G3, SITE, Picture, many
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def the_rest(start: str, names: Sequence[str], walked: Sequence[str]) -> list[tu
 def differences(new: State, before: Picture, now: Picture) -> list[str]:
     """Where the truth is not as the state means it, after a run from what was before."""
     wanted: dict[str, tuple[Any, Any]] = {
-        "ConfigMap": (now.data, new.data),
+        "ConfigMap": (now.data, _data(new, before)),
         "annotations": (now.notes, {}),
         "labelled": (now.labelled, set(new.nodes) if new.works else set()),
         "router port": (now.port, (new.nic_mac, [new.nic_ip]) if new.works else None),
@@ -164,6 +164,11 @@ def differences(new: State, before: Picture, now: Picture) -> list[str]:
     return found + list(_rules(new, now))
 
 
+def _data(new: State, before: Picture) -> dict[str, str] | None:
+    """A key that is not the collection's stays."""
+    return None if new.data is None else {**(before.data or {}), **new.data}
+
+
 def _switch(new: State, before: Picture) -> dict[str, Any] | None:
     """Switch `external`: disabled, what there was of it stays but for the router's port."""
     localnet: dict[str, Any] = {"localnet.external": ("localnet", {"network_name": "external"}, [])}
@@ -178,6 +183,23 @@ def _timers(new: State, before: Picture) -> dict[str, str]:
     if not new.present:
         return {}
     return {keys[key]: str(value) for key, value in new.timers} or before.timers
+
+
+def told(now: Picture) -> dict[str, Any]:
+    """The truth in the form in which the module tells it, in its diff as well."""
+    switch = now.switch or {}
+    localnet = switch.get("localnet.external")
+    return {
+        "config_map": now.texts,
+        "router_port": {"mac": now.port[0], "networks": now.port[1]} if now.port else None,
+        "gateways": [f"{name} priority {rank}" for name, rank in now.gateways],
+        "labels": now.labels,
+        "switch_ports": sorted(switch),
+        "localnet": {"network_name": localnet[1]["network_name"], "tag": localnet[2] or None} if localnet else None,
+        "nexthops": sorted({hop for row in now.policies.values() for hop in many(row["nexthops"])}),
+        "distributed": sorted(row["external_ip"] for row in now.rules.values() if row["external_mac"]),
+        "bfd": now.timers,
+    }
 
 
 _FORM = ("logical_port", "external_mac", "options", "gateway_port")

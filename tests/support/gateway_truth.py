@@ -90,7 +90,7 @@ class Side:
 class Picture:
     """All there is about the gateway."""
 
-    data: dict[str, str] | None  # the ConfigMap's, without the revision
+    texts: dict[str, str] | None  # the ConfigMap's data
     notes: dict[str, str]  # the collection's annotations of the ConfigMap
     labels: dict[str, str]
     port: tuple[str, list[str]] | None  # the router port's MAC and networks
@@ -103,6 +103,11 @@ class Picture:
     rules: dict[str, Row]  # NAT
     policies: dict[str, Row]  # of EIPs
     nb: Tables
+
+    @property
+    def data(self) -> dict[str, str] | None:
+        """What the ConfigMap says, without the revision."""
+        return None if self.texts is None else {key: self.texts[key] for key in self.texts if key != REVISION}
 
     @property
     def order(self) -> list[str]:
@@ -266,12 +271,9 @@ def _picture(nb: Tables, sb: Tables, names: Mapping[str, str], config: Row | Non
     switches = [row for row in nb["Logical_Switch"].values() if row["name"] == "external"]
     members = [nb["Logical_Switch_Port"][one] for one in many(switches[0]["ports"])] if switches else []
     options = next(iter(nb["NB_Global"].values()))["options"]
-    data = dict(config["data"]) if config else None
-    if data:
-        data.pop(REVISION, None)
     notes = (config["metadata"].get("annotations") or {}) if config else {}
     return Picture(
-        data=data,
+        texts=dict(config["data"]) if config else None,
         notes={key: value for key, value in notes.items() if key.startswith("kubeovn.core/")},
         labels=labels,
         port=(port["mac"], many(port["networks"])) if port else None,
