@@ -16,9 +16,12 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils import _node_frames
+
+if TYPE_CHECKING:  # Python 3.8 cannot subscript it
+    from collections.abc import Callable
 
 ALL_FRAMES = 0x0003  # ETH_P_ALL
 OUTGOING = 4  # PACKET_OUTGOING
@@ -109,11 +112,14 @@ def send(nic: str, frames: Iterable[bytes]) -> int:
     return count
 
 
-def send_rounds(nics: Iterable[str], frames: Iterable[bytes], pauses: Iterable[float]) -> int:
+def send_rounds(
+    nics: Iterable[str], frames: Iterable[bytes], pauses: Iterable[float], before: Callable[[], object] = int
+) -> int:
     """Send frames out of all NICs, again after each pause, since a single frame may be lost; how many in all."""
     names, every, count = list(nics), list(frames), 0
     for pause in pauses:
         time.sleep(pause)
+        before()
         count += sum(send(name, every) for name in names)
     return count
 

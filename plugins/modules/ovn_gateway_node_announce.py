@@ -131,6 +131,18 @@ def wait(flows: _node_wire.Flows, ear: _node_wire.Ear, mac: bytes, timeout: floa
     return "here"
 
 
+def forget(module: AnsibleModule, sock: str) -> None:
+    """Have the bridge forget where MACs were.
+
+    It has learned that the MAC is out there, at the gateway that was active, and would drop what comes from there for
+    it until OVN itself sends something.
+    """
+    try:
+        _node_wire.vswitchd(sock, "fdb/flush", module.params["bridge"])
+    except OSError as error:
+        module.warn(f"{module.params['bridge']} may still look for {module.params['mac']} outside: {error}")
+
+
 def announce(module: AnsibleModule, sock: str, mac: bytes, frames: list[bytes]) -> dict[str, Any]:
     """Wait and tell; the module's result."""
     began, name = time.monotonic(), module.params["mac"]
@@ -150,7 +162,7 @@ def announce(module: AnsibleModule, sock: str, mac: bytes, frames: list[bytes]) 
     if where == "here":
         if not module.check_mode:
             result["nics"] = external_nics(module, _node_probe.open_vswitch(sock))  # it may have changed meanwhile
-            result["frames"] = _node_wire.send_rounds(result["nics"], frames, PAUSES)
+            result["frames"] = _node_wire.send_rounds(result["nics"], frames, PAUSES, lambda: forget(module, sock))
         told = bool(result["nics"])
         reason = f"this node delivers to {name}" if told else f"there is no NIC in {module.params['bridge']}"
         return dict(result, announced=told and not module.check_mode, reason=reason)
