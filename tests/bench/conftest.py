@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from bench.figures import Figures
 from bench.site import Site
@@ -24,10 +26,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(line)
 
 
-@pytest.fixture(scope="session")
-def figures(pytestconfig: pytest.Config) -> Figures:
-    """Where a bench puts what it measured."""
-    return pytestconfig.stash[figures_key]
+@pytest.fixture
+def figures(pytestconfig: pytest.Config) -> Iterator[Figures]:
+    """Where a bench puts what it measured; it ends in an error when one of its figures missed the goal."""
+    figures = pytestconfig.stash[figures_key]
+    before = len(figures.taken)
+    yield figures
+    missed = figures.missed(before)
+    assert not missed, "\n".join(missed)
 
 
 @pytest.fixture(scope="session")
