@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from kubeovn_lab import labs, processes, site
+from support.ansible import module
 from support.commands import run
 from support.lab import LAB, Lab
 
@@ -61,12 +62,9 @@ def test_other_settings_are_refused(lab: Lab) -> None:
 
 def test_exec_into_ovn_central(lab: Lab) -> None:
     """The operator's documented rights are enough to reach OVN through the API server."""
-    kubectl = [site.cache_dir() / "bin" / "kubectl", f"--kubeconfig={lab.environment()['K8S_AUTH_KUBECONFIG']}"]
-    inside = ["exec", "-n", "kube-system", "ovn-central-lab", "-c", "ovn-central", "--"]
-    answer = run(
-        [*kubectl, *inside, "ovn-nbctl", "--bare", "--columns=name", "find", "Logical_Router", "name=ovn-cluster"]
-    )
-    assert answer.strip() == "ovn-cluster"
+    kubeconfig = lab.environment()["K8S_AUTH_KUBECONFIG"]
+    answer = module("kubeovn.core.ovn_nat_info", {"ovn_connection": "exec", "kubeconfig": kubeconfig})
+    assert not answer["failed"], answer["msg"]
 
 
 def test_audit_log_names_the_operator(lab: Lab) -> None:
