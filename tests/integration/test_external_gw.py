@@ -54,25 +54,8 @@ def site(truth: Truth) -> Truth:
     return truth
 
 
-# What single changes come to is test_gateway_tour.py's; here is what a tour from state to state does not meet.
-# --- in use -----------------------------------------------------------------------------------------------------------
-
-
-def test_not_removed_while_an_eip_uses_it(site: Truth) -> None:
-    site.nbctl("lr-nat-add", "ovn-cluster", "dnat_and_snat", "10.4.19.199", "10.253.255.9")
-    try:
-        before = site.state()
-        refused = module("kubeovn.core.ovn_external_gw", {"state": "absent"})
-        taken = push(nic_ip="10.4.19.199/24")
-    finally:
-        site.nbctl("lr-nat-del", "ovn-cluster", "dnat_and_snat", "10.4.19.199")
-    assert refused["failed"]
-    assert "EIP 10.4.19.199" in [problem["path"] for problem in refused["problems"]]
-    assert "10.4.19.199" in refused["msg"]
-    assert taken["problems"][0]["path"] == "nic_ip"
-    assert site.state() == before
-
-
+# What single changes come to is test_gateway_tour.py's, what is refused test_gateway_preflight.py's and what a removal
+# leaves test_gateway_absent.py's; here is what else may happen.
 # --- changes ----------------------------------------------------------------------------------------------------------
 
 
@@ -153,42 +136,7 @@ def test_through_exec_as_through_tcp(site: Truth) -> None:
     assert site.active() == G2
 
 
-# --- bad input and faults ---------------------------------------------------------------------------------------------
-
-
-def test_bad_input_is_refused_at_once_and_nothing_written(site: Truth) -> None:
-    before, since = site.state(), site.log_length()
-    refused = push(
-        nodes=[G1, "jah-k3s-h100-01", "nobody", G1],
-        nic="enp8s0/1",
-        gateway="10.4.19.1",
-        nic_ip="10.4.19.255/24",
-        nic_mac="17:52:f3:13:6a:25",
-    )
-    assert refused["failed"]
-    paths = [problem["path"] for problem in refused["problems"]]
-    assert paths == ["nodes[1]", "nodes[2]", "nodes[3]", "nic", "gateway", "nic_ip", "nic_mac"]
-    assert all(problem["hint"] for problem in refused["problems"])
-    assert all(path in refused["msg"] for path in paths)
-    assert site.state() == before
-    assert site.written(since) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "path"),
-    [
-        ({"nic_ip": "10.4.19.1/24"}, "nic_ip"),
-        ({"nic_ip": "10.4.20.254/24"}, "nic_ip"),
-        ({"gateway": "10.253.0.1/24", "nic_ip": "10.253.0.254/24"}, "nic_ip"),  # the overlay's own network
-        ({"nodes": []}, "nodes"),
-    ],
-)
-def test_options_that_cannot_work_are_refused(truth: Truth, changes: dict[str, Any], path: str) -> None:
-    since = truth.log_length()
-    refused = push(**changes)
-    assert refused["failed"]
-    assert path in [problem["path"] for problem in refused["problems"]]
-    assert truth.written(since) == []
+# --- faults -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_api_server_that_does_not_answer(truth: Truth) -> None:
