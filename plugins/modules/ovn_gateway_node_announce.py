@@ -49,6 +49,12 @@ options:
     description: The VLAN that the external network has on the NIC, V(0) for none.
     type: int
     default: 0
+  again:
+    description:
+      - Seconds for which to say it again, each second, after the first times. For what another gateway may still send
+        with this MAC address, as after a change from distributed to centralized.
+    type: int
+    default: 0
   bridge:
     description: The bridge that Kube-OVN makes for the external network.
     type: str
@@ -162,7 +168,8 @@ def announce(module: AnsibleModule, sock: str, mac: bytes, frames: list[bytes]) 
     if where == "here":
         if not module.check_mode:
             result["nics"] = external_nics(module, _node_probe.open_vswitch(sock))  # it may have changed meanwhile
-            result["frames"] = _node_wire.send_rounds(result["nics"], frames, PAUSES, lambda: forget(module, sock))
+            pauses = (*PAUSES, *[1] * module.params["again"])
+            result["frames"] = _node_wire.send_rounds(result["nics"], frames, pauses, lambda: forget(module, sock))
         told = bool(result["nics"])
         reason = f"this node delivers to {name}" if told else f"there is no NIC in {module.params['bridge']}"
         return dict(result, announced=told and not module.check_mode, reason=reason)
@@ -179,6 +186,7 @@ def main() -> None:
             "addresses": {"type": "list", "elements": "str", "required": True},
             "nic": {"type": "str"},
             "tag": {"type": "int", "default": 0},
+            "again": {"type": "int", "default": 0},
             "bridge": {"type": "str", "default": "br-external"},
             "wait_timeout": {"type": "float", "default": 60},
             "ovs_socket": {"type": "path"},
