@@ -24,6 +24,7 @@ NAMES = {ROUTER: "router port", EIP: "EIP", POD_EIP: "EIP"}
 DRAINS = 5
 DRAIN_GOAL = 2  # packets of 100, in the median
 MAC_GOAL = 10  # packets: a second
+TYPE_GOAL = 10
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,13 @@ def _pod() -> dict[str, Any]:
 def test_distributed_and_back(pod_site: Site, figures: Figures, show: Show) -> None:
     pod_site.settle(ROUTER, POD_EIP)
     with traffic(ROUTER, POD_EIP) as seen:
-        pod_site.push(type="distributed")
-    tell(figures, show, "centralized to distributed", seen, {})
+        pod_site.by_role(type="distributed")
+    goals = dict.fromkeys((ROUTER, POD_EIP), TYPE_GOAL)
+    tell(figures, show, "centralized to distributed, by the role", seen, goals)
     # Now the neighbours learn the pod's own MAC address, which they have to unlearn when the EIP is centralized again.
     pod_site.lab.run("outside", "--", "ip", "neigh", "flush", "to", POD_EIP)
     eventually(lambda: pod_site.answering(POD_EIP), bool, 30, f"{POD_EIP} answers when distributed")
     with traffic(ROUTER, POD_EIP) as seen:
         pod_site.by_role()
-    tell(figures, show, "distributed to centralized, by the role", seen, {})
+    tell(figures, show, "distributed to centralized, by the role", seen, goals)
     pod_site.settle(ROUTER, POD_EIP)
