@@ -38,7 +38,7 @@ options:
   switch:
     description:
       - Name of the external switch, where Kube-OVN was told another by C(--external-gateway-switch). Router port,
-        bridge and bridge mapping are named after it.
+        bridge and bridge mapping are named after it. C(--external-gateway-net) has to have the same name.
     type: str
     default: external
 """

@@ -81,6 +81,7 @@ class Resource:
 
 NODES = Resource("", "v1", "nodes", False)
 PODS = Resource("", "v1", "pods", True)
+POD_EXEC = Resource("", "v1", "pods/exec", True)
 CONFIG_MAPS = Resource("", "v1", "configmaps", True)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", True)
 VMS = Resource("kubevirt.io", "v1", "virtualmachines", True)
@@ -154,7 +155,9 @@ class Cluster:
 
     def may(self, verb: str, resource: Resource, namespace: str | None = None, name: str | None = None) -> bool:
         """Whether this identity has a right, asked of the API server: so a refusal can come before the first write."""
-        asked = {"verb": verb, "group": resource.group, "resource": resource.plural}
+        plural, _, subresource = resource.plural.partition("/")
+        asked = {"verb": verb, "group": resource.group, "resource": plural}
+        asked |= {"subresource": subresource} if subresource else {}
         asked |= {key: value for key, value in (("namespace", namespace), ("name", name)) if value}
         body = {
             "apiVersion": "authorization.k8s.io/v1",

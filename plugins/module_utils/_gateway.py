@@ -37,6 +37,9 @@ RESCUED_NOTE = "kubeovn.core/rescued"  # gateways whose row was taken out as the
 LEAVING_NOTE = "kubeovn.core/leaving"  # gateways that are on their way out: their label is still to be taken back
 HAND_NOTE = "kubeovn.core/hand-labelled"  # labels set by others that the controller may drop and that are put back
 
+COMING_NOTE = "kubeovn.core/coming"  # gateway chassis that the controller adds at its turn, and that go again
+PASSING_NOTES = (LEAVING_NOTE, HAND_NOTE, COMING_NOTE)  # those of a run on its way
+
 Texts = Mapping[str, str]
 
 
@@ -67,6 +70,7 @@ class Observed:
     users: tuple[str, ...] = ()  # custom VPCs that are connected to the switch
     ovn_eips: Mapping[str, str] = field(default_factory=dict)  # address -> name of the OvnEip
     eip_snat: bool = True  # whether the controller was started with EIP and SNAT
+    vlan_flag: int | None = None  # VLAN of the external network that it was started with; None: nobody knows
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # what nodes showed of themselves
 
     @cached_property
@@ -114,6 +118,11 @@ class Observed:
     def network(self) -> str:
         """The physical network that localnet port and bridge mappings name."""
         return (self.subnet.network if self.subnet else None) or self.ovn.names.switch
+
+    @property
+    def vlan(self) -> int | None:
+        """The VLAN that the localnet port has to have, 0 for none; None: nobody knows."""
+        return self.subnet.vlan_id if self.subnet and self.underlay else self.vlan_flag
 
     @property
     def listed(self) -> list[str]:
@@ -172,9 +181,55 @@ def config_data(gateway: ExternalGateway) -> dict[str, str]:
 
 def changed_data(gateway: ExternalGateway, seen: Texts | None) -> dict[str, str]:
     """The keys to write so that the ConfigMap means what is asked. Another spelling of the same is left alone."""
-    return {
-        key: value for key, value in config_data(gateway).items() if not same_text(key, value, (seen or {}).get(key))
-    }
+    asked = config_data(gateway)
+    if SWITCH_KEY in (seen or {}):  # newer versions obey it
+        asked[SWITCH_KEY] = gateway.switch
+    return {key: value for key, value in asked.items() if not same_text(key, value, (seen or {}).get(key))}
+
+
+def makes_anew(gateway: ExternalGateway, seen: Observed) -> bool:
+    """Whether there is something that only kube-ovn-controller makes: switch, ports, the gateways of newcomers.
+
+    With `distributed` it never recovers from a list that changed, until one is written as a centralized gateway's.
+    """
+    if seen.disabled or broken_parts(seen)[0] or missing_parts(seen):
+        return True
+    lost = (seen.config_map or {}).get("type") == "distributed" and bool(unlabelled(gateway, seen))
+    return lost or any(name not in seen.listed for name in gateway.nodes)
+
+
+def leaving_gateways(gateway: ExternalGateway, seen: Observed) -> list[str]:
+    """Gateways that are to go and forward until others are ready."""
+    rows = {} if broken_parts(seen)[0] else seen.row_of
+    return [name for name in stray_labels(gateway, seen) if (node := seen.node(name)) and node.chassis in rows]
+
+
+def coming_rows(gateway: ExternalGateway, seen: Observed) -> list[str]:
+    """Nodes without a gateway chassis, which they should not have now, that the controller gives one at any write."""
+    names = [*seen.members(gateway).out, *hand_labelled(gateway, seen)]
+    return [name for name in names if (node := seen.node(name)) and node.chassis and node.chassis not in seen.row_of]
+
+
+def unsettled(seen: Observed) -> bool:
+    """Whether a run was killed before the controller took its turn at what it wrote."""
+    return any(seen.notes.get(key) for key in PASSING_NOTES)
+
+
+def written_data(gateway: ExternalGateway, seen: Observed) -> dict[str, str]:
+    """The keys of the ConfigMap that a run writes; where none differs a revision makes the controller look again."""
+    texts = changed_data(gateway, seen.config_map)
+    if seen.config_map is None:
+        return texts
+    again = unsettled(seen) if texts else gateway.enabled and makes_anew(gateway, seen)
+    if gateway.enabled and list(texts) == [NODES_KEY] and makes_anew(gateway, seen):
+        again = again or seen.listed == [*gateway.nodes, *leaving_gateways(gateway, seen)]  # what is written first
+    return texts | ({REVISION_KEY: next_revision(seen.config_map)} if again else {})
+
+
+def next_revision(current: Texts) -> str:
+    """A value that the revision key does not have now."""
+    seen = current.get(REVISION_KEY, "")
+    return str(int(seen) + 1) if seen.isdecimal() else "1"
 
 
 def same_text(key: str, asked: str, seen: str | None) -> bool:
@@ -287,12 +342,13 @@ def misplaced_rules(gateway: ExternalGateway, seen: Observed) -> list[tuple[NatR
         rule for rule in seen.ovn.nat_rules if rule.type == "dnat_and_snat" and rule.external_ip not in seen.ovn_eips
     ]
     if gateway.type != "distributed":
-        return [(rule, None) for rule in rules if rule.distributed]
+        return [(rule, None) for rule in rules if rule.distributed or rule.stateless]
     ports = seen.ovn.holder_ports
     return [
         (rule, port)
         for rule in rules
-        if (port := ports.get(rule.logical_ip)) and (rule.logical_port, rule.external_mac) != (port.name, port.mac)
+        if (port := ports.get(rule.logical_ip))
+        and (rule.logical_port, rule.external_mac, rule.stateless) != (port.name, port.mac, True)
     ]
 
 
@@ -300,8 +356,7 @@ def wrong_localnet(seen: Observed) -> SwitchPort | None:
     """The localnet port when it is tied to another network, or VLAN, than the bridges are."""
     for port in seen.ovn.switch_ports:
         if port.name == seen.ovn.names.localnet_port and port.type == "localnet":
-            tag = seen.subnet.vlan_id if seen.subnet and seen.underlay else None
-            right = tag is None or (port.tag or 0) == tag
+            right = seen.vlan is None or (port.tag or 0) == seen.vlan
             return None if right and port.options.get("network_name") == seen.network else port
     return None
 

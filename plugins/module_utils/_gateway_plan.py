@@ -19,22 +19,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
+    COMING_NOTE,
     ENABLE_KEY,
     HAND_NOTE,
     LEAVING_NOTE,
     NODES_KEY,
+    PASSING_NOTES,
     RESCUED_NOTE,
     REVISION_KEY,
     Observed,
     Texts,
     broken_parts,
-    changed_data,
     changed_options,
+    coming_rows,
     hand_labelled,
     in_order,
+    leaving_gateways,
     leftovers,
+    makes_anew,
     misplaced_rules,
-    missing_parts,
     missing_rows,
     old_policies,
     outranked,
@@ -45,6 +48,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     surplus_rows,
     tears_down,
     unlabelled,
+    written_data,
     wrong_localnet,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import after, shape
@@ -67,6 +71,7 @@ RELABEL = (
     "rarely, for about 3 s, a gateway's traffic: the controller drops and restores all labels, and a node daemon that "
     "looks just then rebuilds its bridge"
 )
+COMING = "external traffic, for seconds: with the gateway chassis that come OVN asks for tunnels that are not up"
 TEAR_DOWN = "all external traffic, for seconds: the controller takes the router port away and makes it anew"
 
 
@@ -89,12 +94,10 @@ def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     yield from _tune(gateway.bfd, seen)
     yield from _repair(gateway, seen, drop_port, ports)
     # Whoever carries no traffic now must not get a gateway chassis by its label when the controller looks again.
-    carrying = {seen.node_of(row.chassis) for row in surplus}
-    stray = stray_labels(gateway, seen)
-    yield from _unlabel([name for name in stray if name not in carrying])
-    leaving = [name for name in stray if name in carrying]
-    texts = changed_data(gateway, seen.config_map)
-    makes = drop_port or seen.disabled or bool(missing_parts(seen) or _newcomers(gateway, seen))
+    stray, leaving = stray_labels(gateway, seen), leaving_gateways(gateway, seen)
+    yield from _unlabel([name for name in stray if name not in leaving])
+    texts = written_data(gateway, seen)
+    makes = makes_anew(gateway, seen)
     notes = _notes(gateway, seen, stray, texts)
     if not makes:
         yield from _label(gateway, seen)
@@ -115,24 +118,29 @@ def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     if surplus:
         yield _take_out(gateway, seen, surplus)
     yield from _unlabel(leaving)
-    current = dict(seen.config_map or {})
-    if makes:
-        current |= texts
-        texts = {NODES_KEY: ",".join(gateway.nodes)} if leaving else {}
-    if texts:
-        yield _write(texts, notes, current, seen, exists=True)
+    if not makes:
+        yield from _recording(gateway, seen, texts, notes, seen.config_map or {})
+    elif leaving:
+        rest = {NODES_KEY: ",".join(gateway.nodes)}
+        yield from _recording(gateway, seen, rest, notes, {**(seen.config_map or {}), **texts})
     if distributes:
-        yield _distribute()
+        yield _distribute(coming_rows(gateway, seen))
     yield from _distribution(gateway, seen)
     yield from _settle(seen, notes, present(seen.members(gateway).rescued))
 
 
-def _newcomers(gateway: ExternalGateway, seen: Observed) -> bool:
-    """Whether there are nodes that kube-ovn-controller has to make gateways first."""
-    return any(name not in seen.listed for name in gateway.nodes)
+def _recording(gateway: ExternalGateway, seen: Observed, texts: Texts, notes: Notes, current: Texts) -> Iterable[Step]:
+    """Write down what is already so. What the controller makes of it by itself stays below, and goes again."""
+    coming = bool(seen.rows and texts and coming_rows(gateway, seen))
+    if coming:
+        yield _raise(seen, in_place=True)
+    if texts:
+        yield _write(texts, notes, current, seen, gateway)
+    if coming:
+        yield _order(gateway, seen, moves=False)
 
 
-def _distribute() -> Step:
+def _distribute(coming: list[str]) -> Step:
     """With `distributed` the controller does not look at the list: when that changed it would find no gateway at all.
 
     It drops all labels and then takes those nodes that have one (getGatewayChassis in external_gw.go). So a list is
@@ -141,7 +149,7 @@ def _distribute() -> Step:
     text = (
         f"set in ConfigMap {CONFIG_MAP}: type=distributed, once kube-ovn-controller has labelled the nodes of the list"
     )
-    return Step("write_config_map", text, None, {"data": {"type": "distributed"}, "notes": {}, "patient": True})
+    return Step("write_config_map", text, None, {"data": {"type": "distributed"}, "notes": {}, "coming": coming})
 
 
 def _making(
@@ -149,12 +157,18 @@ def _making(
 ) -> Iterable[Step]:
     """Have the controller make what is missing. The gateways that go stay until it has: somebody must forward."""
     if seen.rows and not dropped:
-        names = ", ".join(seen.node_of(row.chassis) for row in seen.rows)
-        text = f"raise the priorities of {names}, so that a gateway that is added stays below until its bridge is there"
-        yield Step("raise", text, None if in_order(gateway, seen) else MOVE, {"nodes": list(gateway.nodes)})
+        yield _raise(seen, in_order(gateway, seen))
     if leaving:
         texts[NODES_KEY] = ",".join([*gateway.nodes, *leaving])
-    yield _write(texts, notes, seen.config_map, seen, exists=seen.config_map is not None)
+    known = seen.config_map or {}
+    differs = {key: value for key, value in texts.items() if not same_text(key, value, known.get(key))}
+    yield _write(differs, notes, seen.config_map, seen, gateway)
+
+
+def _raise(seen: Observed, in_place: bool) -> Step:
+    names = ", ".join(seen.node_of(row.chassis) for row in seen.rows)
+    text = f"raise the priorities of {names}, so that a gateway that is added stays below until its bridge is there"
+    return Step("raise", text, None if in_place else MOVE)
 
 
 def _tune(bfd: Texts, seen: Observed) -> Iterable[Step]:
@@ -188,12 +202,13 @@ def _repair(gateway: ExternalGateway, seen: Observed, drop_port: bool, ports: li
             f"switch port {one.name}" for one in ports
         ]
         text = f"remove what is left of {' and '.join(parts)}, so that kube-ovn-controller makes it anew"
+        text += "; external traffic is broken already"
         data = {"router_port": drop_port, "switch_ports": [one.name for one in ports]}
-        yield Step("clear", text, "all external traffic, which is broken already", data)
+        yield Step("clear", text, None, data)
     localnet = wrong_localnet(seen)
     if localnet and localnet not in ports:
         was = f"{localnet.options.get('network_name')}, VLAN {localnet.tag or 0}"
-        tag = seen.subnet.vlan_id if seen.subnet and seen.underlay else None
+        tag = seen.vlan
         vlan = f", VLAN {tag}" if tag is not None else ""
         text = f"tie {localnet.name} to network {seen.network}{vlan} (was {was})"
         yield Step("set_localnet", text, None, {"network": seen.network, "tag": tag})
@@ -213,23 +228,22 @@ def _repair(gateway: ExternalGateway, seen: Observed, drop_port: bool, ports: li
         yield Step("set_nexthop", text, "the traffic of these EIPs, if the new gateway does not forward", {"hop": hop})
 
 
-def _write(texts: Texts, notes: Notes, current: Texts | None, seen: Observed, exists: bool) -> Step:
-    """Set keys of the ConfigMap; when all are right, make the controller look again."""
-    if not exists:
+def _write(texts: Texts, notes: Notes, current: Texts | None, seen: Observed, gateway: ExternalGateway | None) -> Step:
+    """Set keys of the ConfigMap. gateway: None when the controller has nothing to make of it."""
+    coming = coming_rows(gateway, seen) if gateway else []
+    data = {"data": dict(texts), "notes": dict(notes), "coming": coming}
+    if current is None:
         content = ", ".join(f"{key}={value}" for key, value in texts.items())
         text = f"create ConfigMap {CONFIG_MAP} with {content}; kube-ovn-controller makes switch, router port and labels"
-        return Step("write_config_map", text, None, {"data": dict(texts), "notes": dict(notes)})
-    known = current or {}
-    texts = {key: value for key, value in texts.items() if not same_text(key, value, known.get(key))}
-    if not texts:
-        texts = {REVISION_KEY: next_revision(known)}
+        return Step("write_config_map", text, None, data)
+    if list(texts) == [REVISION_KEY]:
         text = f"make kube-ovn-controller look again: {REVISION_KEY}={texts[REVISION_KEY]} in ConfigMap {CONFIG_MAP}"
-        return Step("write_config_map", text, None, {"data": texts, "notes": dict(notes)})
-    changes = ", ".join(f"{key}={value} (was {known.get(key, 'missing')})" for key, value in texts.items())
-    loss = _loss_of_writing(texts, known, seen)
-    return Step(
-        "write_config_map", f"set in ConfigMap {CONFIG_MAP}: {changes}", loss, {"data": texts, "notes": dict(notes)}
-    )
+    else:
+        changes = ", ".join(f"{key}={value} (was {current.get(key, 'missing')})" for key, value in texts.items())
+        text = f"set in ConfigMap {CONFIG_MAP}: {changes}"
+    if coming:
+        text += f"; kube-ovn-controller then adds the gateway chassis of {', '.join(coming)}, which go again"
+    return Step("write_config_map", text, _loss_of_writing(texts, current, seen, gateway, coming), data)
 
 
 def _warm_up(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
@@ -248,7 +262,11 @@ def _cool_down(warmed: bool, seen: Observed) -> Iterable[Step]:
         yield Step("cool_down", f"take router {WARM_UP} away, which had OVN watch the tunnels")
 
 
-def _loss_of_writing(texts: Texts, current: Texts, seen: Observed) -> str | None:
+def _loss_of_writing(
+    texts: Texts, current: Texts, seen: Observed, gateway: ExternalGateway | None, coming: Sequence[str]
+) -> str | None:
+    if coming and gateway and (len(seen.rows) == 1 or seen.members(gateway).cut_off):
+        return COMING
     back = current.get("type") == "distributed" and texts.get("type") == "centralized"
     if seen.disabled or not (NODES_KEY in texts or back):
         return None
@@ -258,24 +276,18 @@ def _loss_of_writing(texts: Texts, current: Texts, seen: Observed) -> str | None
     return None if all(node.userspace for node in gateways) else RELABEL
 
 
-def next_revision(current: Texts) -> str:
-    """A value that the revision key does not have now."""
-    seen = current.get(REVISION_KEY, "")
-    return str(int(seen) + 1) if seen.isdecimal() else "1"
-
-
 def _add_rows(gateway: ExternalGateway, seen: Observed) -> Step:
     names = missing_rows(gateway, seen)
     text = f"give router port {seen.ovn.names.router_port} the gateway chassis of {', '.join(names)}, below all others"
     return Step("add_gateway_chassis", text, None, {"nodes": names})
 
 
-def _order(gateway: ExternalGateway, seen: Observed) -> Step:
+def _order(gateway: ExternalGateway, seen: Observed, moves: bool | None = None) -> Step:
     order = seen.members(gateway).order
     text = ", ".join(f"{name}={FIRST_CHASSIS_PRIORITY - index}" for index, name in enumerate(order))
     text = f"when each has its gateway chassis and bridge, see to priorities {text}"
     first = next((name for name in order if name not in seen.members(gateway).dead), None)
-    moves = seen.active is not None and seen.active != first
+    moves = seen.active is not None and seen.active != first if moves is None else moves
     return Step("order", text, MOVE if moves else None, {"nodes": list(order)})
 
 
@@ -283,11 +295,11 @@ def _take_out(gateway: ExternalGateway, seen: Observed, surplus: Sequence[Gatewa
     members = seen.members(gateway)
     names = [seen.node_of(row.chassis) for row in surplus]
     why = "; ".join(f"{name}: {members.out[name]}" for name in names if name in members.out)
+    first = next((name for name in members.order if name not in members.dead), "another one")
     text = f"take the gateway chassis of {', '.join(names)} out of NB"
-    text += f" ({why})" if why else f", before its bridge goes; traffic is on {members.order[0]}"
-    active = any(row.chassis == seen.ovn.active_chassis for row in surplus)
-    data = {"chassis": [row.chassis for row in surplus]}
-    return Step("delete_gateway_chassis", text, MOVE if active else None, data)
+    text += f" ({why})" if why else f", before its bridge goes; traffic is on {first}"
+    # When one of them is active the step before has moved the traffic.
+    return Step("delete_gateway_chassis", text, None, {"chassis": [row.chassis for row in surplus]})
 
 
 def _distribution(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
@@ -305,7 +317,11 @@ def _distribution(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
 
 def _notes(gateway: ExternalGateway, seen: Observed, leaving: list[str], texts: Texts) -> dict[str, str | None]:
     """What goes into the annotations, so that a run that is killed half-way leaves it for the next one."""
-    wanted = {RESCUED_NOTE: present(seen.members(gateway).rescued)}
+    rescued = seen.members(gateway).rescued
+    # Who is given back is noted until it has its row.
+    wanted = {RESCUED_NOTE: present(dict.fromkeys([*seen.names_in(RESCUED_NOTE), *rescued]))}
+    if texts:
+        wanted[COMING_NOTE] = present(coming_rows(gateway, seen))
     if NODES_KEY in texts or "type" in texts:  # the controller drops labels then
         wanted[LEAVING_NOTE] = present(dict.fromkeys([*seen.names_in(LEAVING_NOTE), *leaving]))
         wanted[HAND_NOTE] = present(hand_labelled(gateway, seen))
@@ -325,11 +341,12 @@ def _settle(seen: Observed, notes: Notes, rescued: str | None) -> Iterable[Step]
     if by_hand:
         text = f"see that {by_hand} keep the gateway label that others gave them"
         yield Step("keep_labels", text, None, {"nodes": by_hand.split(",")})
-    stale = [key for key in (LEAVING_NOTE, HAND_NOTE) if notes.get(key) or seen.notes.get(key)]
-    stale += [RESCUED_NOTE] if rescued is None and seen.notes.get(RESCUED_NOTE) else []
-    if stale:
-        text = f"take {', '.join(stale)} off ConfigMap {CONFIG_MAP}, which is of no use any more"
-        yield Step("note", text, None, {"notes": dict.fromkeys(stale)})
+    final: dict[str, str | None] = {key: None for key in PASSING_NOTES if notes.get(key) or seen.notes.get(key)}
+    if rescued != (notes.get(RESCUED_NOTE, seen.notes.get(RESCUED_NOTE)) or None):
+        final[RESCUED_NOTE] = rescued
+    if final:
+        text = f"take off ConfigMap {CONFIG_MAP} what is noted for no reason any more: {', '.join(final)}"
+        yield Step("note", text, None, {"notes": final})
 
 
 # --- disabled, absent -----------------------------------------------------------------------------------------------
@@ -337,13 +354,15 @@ def _settle(seen: Observed, notes: Notes, rescued: str | None) -> Iterable[Step]
 
 def _disabling(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     yield from _tune(gateway.bfd, seen)
-    texts = changed_data(gateway, seen.config_map)
+    texts = written_data(gateway, seen)
     by_hand = hand_labelled(gateway, seen)
-    notes = {HAND_NOTE: present(by_hand)} if by_hand and not seen.disabled else {}
+    leaving = [*seen.names_in(LEAVING_NOTE), *stray_labels(gateway, seen)]
+    notes: dict[str, str | None] = {HAND_NOTE: present(by_hand)} if by_hand and not seen.disabled else {}
+    notes |= {LEAVING_NOTE: present(dict.fromkeys(leaving))} if leaving and texts else {}
     pair = router_pair(seen)
     loss = f"all external traffic through {', '.join(pair)}" if pair else None
     if texts:
-        step = _write(texts, notes, seen.config_map, seen, exists=seen.config_map is not None)
+        step = _write(texts, notes, seen.config_map, seen, None)
         ends = loss if ENABLE_KEY in texts and seen.config_map is not None else None
         yield Step(step.action, step.text, ends, step.data, lasting=True)
     if pair:
@@ -353,12 +372,13 @@ def _disabling(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     if labelled and (seen.disabled or ENABLE_KEY not in texts):  # else the controller does it
         yield from _unlabel(labelled)
     yield from _cool_down(False, seen)
-    yield from _settle(seen, notes, None)
+    yield from _settle(seen, notes, seen.notes.get(RESCUED_NOTE) or None)
 
 
 def _removal(seen: Observed, bfd: Texts) -> Iterable[Step]:
     by_hand = hand_labelled(None, seen)
     loss = f"whatever uses {', '.join(_networks(seen)) or 'the router port'}"
+    now = None if seen.disabled and not seen.ovn.router_port else loss
     if seen.config_map is not None and by_hand and not seen.disabled:
         # The controller drops these labels too: as long as the ConfigMap is there, it says which to put back.
         data = {"data": {ENABLE_KEY: "false"}, "notes": {HAND_NOTE: present(by_hand)}}
@@ -367,7 +387,7 @@ def _removal(seen: Observed, bfd: Texts) -> Iterable[Step]:
         text = f"see that {', '.join(by_hand)} keep the gateway label that others gave them"
         yield Step("keep_labels", text, None, {"nodes": by_hand})
     elif seen.config_map is not None:
-        yield _delete_config_map(loss)
+        yield _delete_config_map(now)
     if leftovers(seen):
         text = f"delete in NB what kube-ovn-controller leaves: {', '.join(leftovers(seen))}"
         yield Step("delete_external", text, loss if seen.ovn.router_port else None, lasting=True)

@@ -27,6 +27,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     priorities,
     stray_labels,
     surplus_rows,
+    unsettled,
     wrong_localnet,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import absent_problems
@@ -105,7 +106,10 @@ class Run:
         self._force = force
         self._leadership: Leadership | None = None
         self._renumber = False
-        self._quiet = 0.0  # from then on, nothing that was written is still to be taken notice of
+        # From then on nothing that was written, be it by a run that was killed, is still to be taken notice of.
+        self._quiet = clock.monotonic() + CONTROLLER_TURN if _pending(gateway, seen) else 0.0
+        self._coming: set[str] = set()  # chassis that the controller gives a row at its turn
+        self._tidied_rows: frozenset[str] = frozenset()  # those with a row before the last tidying
         self.by_hand = tuple(hand_labelled(gateway, seen))
         self.seen = seen
         self.done: list[Step] = []
@@ -179,14 +183,28 @@ class Run:
             self._site.ovn.cool_down()  # of a run that was killed
         self._site.ovn.warm_up(step.data["chassis"])
         patience = min(WARM_UP_PATIENCE, max(self._end - self._clock.monotonic(), 0.0))
-        with suppress(Deadline):
+        try:
             until(self._site.observe, lambda seen: seen.ovn.warm_chassis is not None, patience, self._clock)
+        except Deadline as deadline:
+            known = {row.name for row in self.seen.ovn.chassis} - set(step.data["chassis"])
+            if any(node.ready and node.chassis in known for node in self.seen.nodes):
+                return  # the active gateway has other tunnels
+            self._site.ovn.cool_down()
+            names = ", ".join(self.seen.node_of(name) for name in step.data["chassis"][1:])
+            text = f"no tunnel to {names} comes up"
+            hint = (
+                "with its gateway chassis the active gateway would let go; see to ovn-controller and the tunnel there"
+            )
+            problem = Problem(f"node {names}", text, hint)
+            raise NotReached("a gateway was not added", [problem], deadline.last) from deadline
 
     def _write_config_map(self, step: Step) -> None:
-        if step.data.get("patient"):
+        if step.data["data"].get("type") == "distributed":  # never in one look with a list that changed
             self._await_controller()
         self._site.write_config_map(step.data["data"], step.data["notes"])
-        self._quiet = min(self._clock.monotonic() + CONTROLLER_TURN, self._end)
+        self._quiet = self._clock.monotonic() + CONTROLLER_TURN
+        nodes = [self.seen.node(name) for name in step.data.get("coming", ())]
+        self._coming = {node.chassis for node in nodes if node and node.chassis}
 
     def _note(self, step: Step) -> None:
         if all(value is None for value in step.data["notes"].values()):
@@ -220,6 +238,8 @@ class Run:
 
     def _order(self, _step: Step) -> None:
         gateway = self._present
+        if self._coming:  # with priorities of the controller's own: they have to come and go before the raised ones
+            self._await_controller()
 
         def lacking(seen: Observed) -> list[Problem]:
             parts = [*missing_parts(seen), *(f"gateway chassis of {name}" for name in missing_rows(gateway, seen))]
@@ -232,12 +252,15 @@ class Run:
             if lacking(seen):
                 return seen
             wrong = self._renumber or not in_order(gateway, seen) or outranked(gateway, seen)
-            new = priorities(gateway, seen, FIRST_CHASSIS_PRIORITY)
-            return self._guarded(lambda: self._site.ovn.set_priorities(new), wrong, seen)
+            return self._guarded(lambda: self._number(seen), wrong, seen)
 
         self._until(
             settled, lambda seen: not lacking(seen) and in_order(gateway, seen) and not outranked(gateway, seen)
         )
+
+    def _number(self, seen: Observed) -> None:
+        self._site.ovn.set_priorities(priorities(self._present, seen, FIRST_CHASSIS_PRIORITY))
+        self._renumber = False
 
     def _take_out(self, step: Step) -> None:
         gateway = self._present
@@ -279,8 +302,13 @@ class Run:
             labelled = [node.name for node in seen.nodes if node.gateway_label == "true"]
             return not seen.enabled and set(labelled) <= set(self.by_hand)
 
-        with suppress(Deadline):
+        try:
             until(self._site.observe, through, patience, self._clock)
+        except Deadline as deadline:
+            if self.by_hand and patience < CONTROLLER_PATIENCE:  # they are put back when it is through, not before
+                text = "has not taken the gateway away yet, and with it labels that others set"
+                problem = Problem("kube-ovn-controller", text, "run again; its log names the reason when it cannot")
+                raise NotReached(f"not as asked within {self._timeout:g} s", [problem], deadline.last) from deadline
 
     def _delete_external(self, _step: Step) -> None:
         seen = self.seen = self._site.observe()
@@ -311,7 +339,6 @@ class Run:
             write()
         except GuardFailed:
             return seen
-        self._renumber = False
         return self._site.observe()
 
     def _until(self, probe: Callable[[], Observed], done: Callable[[Observed], bool]) -> None:
@@ -344,15 +371,33 @@ class Run:
         """Let the controller take its turn at the ConfigMap before the world is called as asked.
 
         Whatever text changed, it adds chassis rows that were left out; older versions tear down and build anew, in an
-        order of their own. It leaves no sign of having looked, so there is nothing to wait for but the time.
+        order of their own. Where such rows are to come it is seen to have looked; else it leaves no sign of it, so
+        there is nothing to wait for but the time.
         """
-        left = self._quiet - self._clock.monotonic()
-        if left > 0:
-            with suppress(Deadline):
-                until(self._tidied, lambda _seen: False, left, self._clock)
+        now = self._clock.monotonic()
+        if now >= self._quiet:
+            return
+        patience = CONTROLLER_PATIENCE if self._coming else self._quiet - now
+        came: set[str] = set()
+
+        def looked() -> Observed:
+            seen = self._tidied()
+            came.update(self._coming & self._tidied_rows)
+            return seen
+
+        def done(_seen: Observed) -> bool:
+            return bool(self._coming) and came == self._coming and self._clock.monotonic() >= self._quiet
+
+        with suppress(Deadline):
+            self.seen = until(looked, done, min(patience, max(self._end - now, 0.0)), self._clock)
+        if self._clock.monotonic() < self._quiet:
+            seen = self._site.observe()
+            raise NotReached(f"not as asked within {self._timeout:g} s", self._causes(seen), seen)
+        self._coming = set()
 
     def _tidied(self) -> Observed:
         seen = self._site.observe()
+        self._tidied_rows = frozenset(seen.row_of)
         lost: Labels = {name: "true" for name in self.by_hand if _label_of(seen, name) not in ("true", None)}
         labels: Labels
         if self._gateway is None:
@@ -371,8 +416,7 @@ class Run:
             return seen  # not the moment to take anything away
         surplus = surplus_rows(gateway, seen)
         if not in_order(gateway, seen) or outranked(gateway, seen):
-            new = priorities(gateway, seen, FIRST_CHASSIS_PRIORITY)
-            return self._guarded(lambda: self._site.ovn.set_priorities(new), True, seen)
+            return self._guarded(lambda: self._number(seen), True, seen)
         active = seen.node(seen.active) if seen.active else None
         busy = active is not None and active.ready and seen.ovn.active_chassis in {row.chassis for row in surplus}
         if surplus and not busy:
@@ -380,6 +424,14 @@ class Run:
             return self._guarded(lambda: self._site.ovn.delete_gateway_chassis(port, surplus), True, seen)
         labels = dict.fromkeys(stray_labels(gateway, seen), "false")
         return self._guarded(lambda: self._site.label(labels | lost), bool(labels | lost) and not surplus, seen)
+
+
+def _pending(gateway: ExternalGateway | None, seen: Observed) -> bool:
+    """Whether the controller may still have to take its turn at what a run wrote that was killed."""
+    half = (
+        gateway is not None and gateway.type == "distributed" and (seen.config_map or {}).get("type") == "centralized"
+    )
+    return unsettled(seen) or half
 
 
 def _label_of(seen: Observed, name: str) -> str | None:

@@ -17,15 +17,17 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     Observed,
     Texts,
     changed_data,
+    coming_rows,
     hand_labelled,
     in_order,
+    makes_anew,
     misplaced_rules,
-    missing_parts,
     missing_rows,
     old_policies,
     outranked,
     rows_of,
     tears_down,
+    written_data,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._model import FIRST_CHASSIS_PRIORITY, ExternalGateway
 
@@ -73,7 +75,7 @@ def after(gateway: ExternalGateway | None, seen: Observed, before: Mapping[str, 
             "bfd": options,
         }
         return {**before, **nothing, "switch_ports": kept, "localnet": before["localnet"] if kept else None}
-    data = dict(seen.config_map or {}) | changed_data(gateway, seen.config_map)
+    data = dict(seen.config_map or {}) | written_data(gateway, seen)
     options = {**before["bfd"], **gateway.bfd}
     labels = {node.name: "false" for node in seen.nodes if node.gateway_label is not None}
     labels |= dict.fromkeys(hand_labelled(gateway, seen), "true")
@@ -98,21 +100,16 @@ def after(gateway: ExternalGateway | None, seen: Observed, before: Mapping[str, 
 def _gateways_after(gateway: ExternalGateway, seen: Observed) -> list[str]:
     settled = in_order(gateway, seen) and not missing_rows(gateway, seen) and not outranked(gateway, seen)
     remade = tears_down(seen) and NODES_KEY in changed_data(gateway, seen.config_map)
-    if settled and not missing_parts(seen) and not remade and not _raised(gateway, seen):
+    raised = bool(changed_data(gateway, seen.config_map) and coming_rows(gateway, seen))
+    if settled and not remade and not raised and not makes_anew(gateway, seen):
         return [f"{seen.node_of(row.chassis)} priority {row.priority}" for row in rows_of(gateway, seen)]
     order = seen.members(gateway).order
     return [f"{name} priority {FIRST_CHASSIS_PRIORITY - index}" for index, name in enumerate(order)]
 
 
-def _raised(gateway: ExternalGateway, seen: Observed) -> bool:
-    """Whether priorities are raised for a while and then all set anew."""
-    return seen.disabled or any(name not in seen.listed for name in gateway.nodes)
-
-
 def _localnet_after(seen: Observed) -> dict[str, Any]:
-    tag = seen.subnet.vlan_id if seen.subnet and seen.underlay else None
     now = localnet(seen) or {"tag": None}
-    return {"network_name": seen.network, "tag": now["tag"] if tag is None else tag or None}
+    return {"network_name": seen.network, "tag": now["tag"] if seen.vlan is None else seen.vlan or None}
 
 
 def _hops_after(gateway: ExternalGateway, seen: Observed) -> list[str]:
@@ -150,7 +147,7 @@ def report(seen: Observed) -> dict[str, Any]:
 
 def predicted(gateway: ExternalGateway | None, seen: Observed) -> dict[str, Any]:
     """What check mode can say of the result: the ConfigMap as it will be, OVN as it is."""
-    data = None if gateway is None else {**(seen.config_map or {}), **changed_data(gateway, seen.config_map)}
+    data = None if gateway is None else {**(seen.config_map or {}), **written_data(gateway, seen)}
     return {**report(seen), "config_map": data}
 
 

@@ -17,6 +17,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     DEPLOYMENTS,
     NODES,
     OVN_EIPS,
+    POD_EXEC,
+    PODS,
     SUBNETS,
     VLANS,
     VPCS,
@@ -38,9 +40,10 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     GATEWAY_LABEL,
     Problem,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import CENTRAL_NAMESPACE, Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import flag_of, gateway_node, notes_of
 
+FALSE_FLAGS = ("0", "f", "F", "FALSE", "False", "false")  # as Go reads a flag
 RIGHTS_HINT = "docs/rbac.yml lists the rights needed"
 
 
@@ -97,7 +100,7 @@ class GatewaySite:
                 for name, one in eips.items()
                 if ((one.get("spec") or {}).get("externalSubnet") or switch) == switch and (address := _address(one))
             },
-            "eip_snat": self._eip_snat(),
+            **self._flags(),
         }
 
     def _subnet(self, spec: Mapping[str, Any]) -> ExternalSubnet:
@@ -107,15 +110,19 @@ class GatewaySite:
         network = vlan.get("provider") or vlan.get("providerInterfaceName") or (name or None)
         return ExternalSubnet(spec.get("cidrBlock", ""), spec.get("gateway", ""), network, int(vlan.get("id") or 0))
 
-    def _eip_snat(self) -> bool:
-        """Whether kube-ovn-controller deals with EIPs at all; believed where its Deployment cannot be seen."""
+    def _flags(self) -> dict[str, Any]:
+        """What kube-ovn-controller was started with; nothing where its Deployment cannot be seen."""
         try:
             deployment = self._cluster.get(DEPLOYMENTS, CONTROLLER_NAMESPACE, CONTROLLER)
         except ClusterError as error:
             if error.status == 403:  # nice to know, no more
-                return True
+                return {}
             raise
-        return flag_of(deployment, "enable-eip-snat") != "false"
+        if deployment is None:
+            return {}
+        vlan = flag_of(deployment, "external-gateway-vlanid") or "0"
+        off = flag_of(deployment, "enable-eip-snat") in FALSE_FLAGS
+        return {"eip_snat": not off, "vlan_flag": int(vlan) if vlan.isdecimal() else None}
 
     def leadership(self) -> Leadership | None:
         """Who leads kube-ovn-controller; None when that cannot be seen."""
@@ -137,13 +144,15 @@ class GatewaySite:
         }
         return self._lacking([needed[action] for action in actions if action in needed])
 
-    def denied_reading(self) -> list[Problem]:
-        """The rights to read that this identity lacks."""
+    def denied_reading(self, by_exec: bool) -> list[Problem]:
+        """The rights to look that this identity lacks. by_exec: OVN is reached through its pods."""
         lists: list[Resource] = [NODES, VPCS, SUBNETS, OVN_EIPS]
         rights: list[tuple[str, Resource, str | None, str | None]] = [("list", kind, None, None) for kind in lists]
-        return self._lacking(
-            [("get", CONFIG_MAPS, self._namespace, CONFIG_MAP), *rights, ("get", VPCS, None, DEFAULT_VPC)]
-        )
+        rights += [("get", CONFIG_MAPS, self._namespace, CONFIG_MAP), ("get", VPCS, None, DEFAULT_VPC)]
+        rights += [("get", VLANS, None, None)]
+        if by_exec:
+            rights += [("list", PODS, CENTRAL_NAMESPACE, None), ("create", POD_EXEC, CENTRAL_NAMESPACE, None)]
+        return self._lacking(rights)
 
     def _lacking(self, rights: Sequence[tuple[str, Resource, str | None, str | None]]) -> list[Problem]:
         return [
@@ -186,11 +195,10 @@ class GatewaySite:
 
 
 def _uses(vpc: Mapping[str, Any], switch: str) -> bool:
-    """Whether a custom VPC is connected to the external switch."""
-    spec, status = vpc.get("spec") or {}, vpc.get("status") or {}
-    if switch in (spec.get("extraExternalSubnets") or status.get("extraExternalSubnets") or ()):
-        return True
-    return bool(spec.get("enableExternal") or status.get("enableExternal")) and not spec.get("extraExternalSubnets")
+    """Whether a custom VPC is to be connected to the external switch. Its status may lag behind for good."""
+    spec = vpc.get("spec") or {}
+    extra = spec.get("extraExternalSubnets")
+    return switch in extra if extra else bool(spec.get("enableExternal"))
 
 
 def _address(eip: Mapping[str, Any]) -> str | None:

@@ -44,12 +44,17 @@ def work(module: AnsibleModule, cluster: Cluster) -> Mapping[str, Any]:
     timeout = params["wait_timeout"] if params["wait"] else 0
     doing = Run(gateway, site, seen, SystemClock(), timeout, force=params["force"])
     if problems:  # there is no plan for this, but what every plan needs can be looked at
-        refuse([*problems, *([] if module.check_mode else _hindrances(site, doing, WRITES, seen))])
+        refuse([*problems, *_hindrances(site, doing, WRITES, seen)])
     timers = {} if gateway else bfd_options(params["bfd"], [])
     steps = phases.timed("plan", lambda: plan(gateway, seen, timers))
     actions = [step.action for step in steps.steps]
     limits = disruption_problems(steps, params["max_disruption"])
-    refuse(limits + ([] if module.check_mode else _hindrances(site, doing, actions, seen)))
+    hindrances = _hindrances(site, doing, actions, seen)
+    if module.check_mode:  # who may only look gets the plan
+        for problem in hindrances:
+            module.warn(f"a run would be refused: {problem}")
+        hindrances = []
+    refuse([*limits, *hindrances])
     _warn(module, gateway, seen)
     announce = announcement(gateway, seen)
     if module.check_mode:
@@ -78,9 +83,10 @@ def _look(site: GatewaySite) -> Observed:
     """The first look. When this identity may not even look, say all that it may not."""
     try:
         return site.observe()
-    except ClusterError as error:
-        if error.status == 403:
-            refuse(site.denied_reading())
+    except (ClusterError, OvsdbError) as error:
+        cause = error if isinstance(error, ClusterError) else error.__cause__
+        if isinstance(cause, ClusterError) and cause.status == 403:
+            refuse(site.denied_reading(by_exec=isinstance(error, OvsdbError)))
         raise
 
 

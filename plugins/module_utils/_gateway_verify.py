@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
-    HAND_NOTE,
-    LEAVING_NOTE,
+    PASSING_NOTES,
     RESCUED_NOTE,
     Observed,
     changed_data,
@@ -97,7 +96,7 @@ def _settings(gateway: ExternalGateway, seen: Observed) -> Iterator[Problem]:
         yield Problem("NB_Global", f"option {key} is {seen.ovn.options.get(key, 'missing')}, not {value}", OTHERS_HINT)
     if any(port.name == WARM_UP for port in seen.ovn.other_ports):
         yield Problem(f"router {WARM_UP}", "is still in NB", "a run has not ended; run again")
-    for key in (LEAVING_NOTE, HAND_NOTE):
+    for key in PASSING_NOTES:
         if seen.notes.get(key):
             yield Problem(f"ConfigMap {CONFIG_MAP}", f"still has annotation {key}", "a run has not ended; run again")
 

@@ -81,11 +81,12 @@ class Writes:
             self.nb.transact(operations)
 
     def set_nexthops(self, policies: Sequence[RoutePolicy], nexthop: str) -> None:
-        """Send the packets of these policies to another next hop, all at once."""
-        operations = [_policy_guard(policy, nexthops=True) for policy in policies]
+        """Send the packets of these policies to another next hop, a batch at once."""
         row = {"nexthops": to_set([nexthop])}
-        operations += [_update("Logical_Router_Policy", policy.uuid, row) for policy in policies]
-        if operations:
+        for start in range(0, len(policies), BATCH):
+            some = policies[start : start + BATCH]
+            operations = [_policy_guard(policy, nexthops=True) for policy in some]
+            operations += [_update("Logical_Router_Policy", policy.uuid, row) for policy in some]
             self.nb.transact(operations)
 
     def clear_external(
@@ -168,19 +169,13 @@ class Writes:
         self.nb.transact([guards, _update("Logical_Switch_Port", port.uuid, row)])
 
     def set_distribution(self, rules: Sequence[tuple[NatRule, HolderPort | None]]) -> None:
-        """Have NAT done on the holder's own node (with its port), or (None) on the active gateway, all at once."""
-        operations = [_nat_guard(rule) for rule, _port in rules]
-        for rule, port in rules:
-            row = {
-                "logical_port": to_set([port.name] if port else []),
-                "external_mac": to_set([port.mac] if port else []),
-            }
-            operations.append(_update("NAT", rule.uuid, row))
-            key = ["options", "insert", to_map({"stateless": "true"})]
-            mutations = [key] if port else [["options", "delete", to_set(["stateless"])]]
-            where = [["_uuid", "==", uuid(rule.uuid)]]
-            operations.append({"op": "mutate", "table": "NAT", "where": where, "mutations": mutations})
-        self.nb.transact(operations)
+        """Have NAT done on the holder's own node (with its port), or (None) on the active gateway, a batch at once."""
+        for start in range(0, len(rules), BATCH):
+            some = rules[start : start + BATCH]
+            operations = [_nat_guard(rule) for rule, _port in some]
+            for rule, port in some:
+                operations += _distribution(rule, port)
+            self.nb.transact(operations)
 
     def set_options(self, values: Mapping[str, str | None]) -> None:
         """Set, or (None) take away, options of NB_Global."""
@@ -213,6 +208,16 @@ def _policy_guard(policy: RoutePolicy, nexthops: bool = False) -> Operation:
     if nexthops:
         row["nexthops"] = to_set(policy.nexthops)
     return guard("Logical_Router_Policy", policy.uuid, row)
+
+
+def _distribution(rule: NatRule, port: HolderPort | None) -> list[Operation]:
+    """As Kube-OVN makes a NAT row that is distributed, and one that is not."""
+    row = {"logical_port": to_set([port.name] if port else []), "external_mac": to_set([port.mac] if port else [])}
+    mutations = [["options", "delete", to_set(["stateless"])]]
+    mutations += [["options", "insert", to_map({"stateless": "true"})]] if port else []
+    where = [["_uuid", "==", uuid(rule.uuid)]]
+    change: Operation = {"op": "mutate", "table": "NAT", "where": where, "mutations": mutations}
+    return [_update("NAT", rule.uuid, row), change]
 
 
 def _update(table: str, row_uuid: str, row: Mapping[str, Any]) -> Operation:

@@ -158,8 +158,8 @@ options:
   wait:
     description:
       - Whether to wait until OVN is as asked, and fail when it is not in time.
-      - With V(false) only what needs no waiting for the controller is done. What is left is said in
-        RV(unverified), and the next run does it.
+      - With V(false) it ends at the first step that would have to wait for the controller or a node. What is left
+        is said in RV(unverified), and the next run does it.
     type: bool
     default: true
   wait_timeout:

@@ -65,12 +65,15 @@ class World:
     established: bool = False
     stopped: float | None = None  # since when it does not run
     stale_cache: bool = False  # it reads labels as they were before it changed them
+    turn: int = 1  # seconds between two looks of it
     tears_down: bool = False  # older versions rebuild switch and router port when the list of nodes changes
     now: float = 0.0
     writes: int = 0
     active: str | None = None
+    dark: bool = False  # tunnels that are not up yet do not come up
     warm: tuple[str, ...] = ()  # gateways of the router that has tunnels watched
     watched: float | None = None  # since when OVN watches the gateways' tunnels; a second later they are up
+    was_active: list[str] = field(default_factory=list)  # who forwarded, one after the other
     silent: list[float] = field(default_factory=list)  # moments when nobody forwarded, though a gateway was ready
     blind: list[float] = field(default_factory=list)  # moments when traffic went to a node without a bridge
 
@@ -83,7 +86,7 @@ class World:
         end = self.now + seconds
         while self.now < end:
             before, self.now = self.now, min(end, int(self.now * 10 + 1) / 10)
-            if int(self.now) > int(before) and self.stopped is None:
+            if int(self.now / self.turn) > int(before / self.turn) and self.stopped is None:
                 self.control()
             if int(self.now / 3) > int(before / 3):
                 self.run_daemons()
@@ -103,12 +106,14 @@ class World:
         self.active = max(alive, key=lambda name: (self.rows[name], name), default=None) if self.mac else None
         if self.active and not self.machines[self.active].bridge:
             self.blind.append(self.now)
+        if self.active and self.was_active[-1:] != [self.active]:
+            self.was_active.append(self.active)
         if before and not self.active and self.mac:
             self.silent.append(self.now)
 
     @property
     def tunnels_are_up(self) -> bool:
-        return self.watched is not None and self.now >= self.watched + 1.0
+        return self.watched is not None and self.now >= self.watched + 1.0 and not self.dark
 
     def warm_up(self, chassis: Sequence[str]) -> None:
         self.guard(not self.warm)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     HAND_NOTE,
@@ -94,7 +96,7 @@ def worlds(draw: st.DrawFn) -> World:
     return found
 
 
-def alive(asked: ExternalGateway, world: World) -> ExternalGateway:
+def alive(asked: ExternalGateway, world: World) -> World:
     """At least one of the nodes asked for has to work, and to have somebody to have a tunnel with, or be rescued.
 
     A node that shows evidence answers, so it is no dead one.
@@ -105,7 +107,7 @@ def alive(asked: ExternalGateway, world: World) -> ExternalGateway:
         others[0].ready = True
     for name in world.evidence:
         world.machines[name].ready = True
-    return asked
+    return world
 
 
 def rebuilt_late() -> World:
@@ -154,17 +156,45 @@ def test_any_state_becomes_no_gateway(world: World) -> None:
     assert (world.config_map, world.mac, world.switch, world.ports) == (None, None, False, {})
 
 
+def lasts(asked: ExternalGateway, world: World, by_hand: list[str]) -> None:
+    """The gateway is as asked, stays so, and labels that others set are still there."""
+    for _look in range(2):
+        seen = world.observe()
+        assert unfinished(asked, seen, by_hand) == []
+        assert plan(asked, seen).steps == ()
+        world.sleep(10)
+
+
 @settings(max_examples=200)
-@given(worlds(), gateways(), st.integers(0, 8), st.integers(0, 20))
-def test_a_killed_run_is_finished_by_the_next(world: World, asked: ExternalGateway, steps: int, pause: int) -> None:
-    alive(asked, world)
+@given(worlds(), gateways(), gateways(), st.integers(0, 8), st.integers(0, 12))
+def test_a_killed_run_is_finished_by_the_next(
+    world: World, first: ExternalGateway, asked: ExternalGateway, steps: int, pause: int
+) -> None:
+    alive(first, alive(asked, world))
+    by_hand = hand_labelled(first, world.observe())
+    run(first, world)
+    world.sleep(5)
+    by_hand = [name for name in by_hand if name not in asked.nodes]
     seen = world.observe()
-    first = plan(asked, seen)
     doing = Run(asked, world, seen, world, 60)
-    doing.apply(Plan(first.steps[:steps]))
-    world.sleep(pause)
+    doing.apply(Plan(plan(asked, seen).steps[:steps]))
+    world.sleep(pause / 4)
     run(asked, world)
-    assert plan(asked, world.observe()).steps == ()
+    lasts(asked, world, by_hand)
+
+
+@settings(max_examples=100)
+@given(worlds(), gateways(), gateways())
+def test_what_is_not_waited_for_is_done_by_the_next(
+    world: World, first: ExternalGateway, asked: ExternalGateway
+) -> None:
+    alive(first, alive(asked, world))
+    by_hand = [name for name in hand_labelled(first, world.observe()) if name not in asked.nodes]
+    run(first, world)
+    with suppress(NotReached):
+        run(asked, world, timeout=0)
+    run(asked, world)
+    lasts(asked, world, by_hand)
 
 
 @settings(max_examples=200)

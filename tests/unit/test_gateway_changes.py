@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
+    COMING_NOTE,
     HAND_NOTE,
     LEAVING_NOTE,
     NODES_KEY,
@@ -85,7 +86,7 @@ def test_a_label_that_others_set_stays_and_its_row_goes() -> None:
     assert set(world.rows) == {"g1", "g2"}
     assert world.notes == {}
     written = next(step for step in steps.steps if step.action == "write_config_map")
-    assert written.data["notes"] == {LEAVING_NOTE: "g3", HAND_NOTE: "g4"}
+    assert written.data["notes"] == {LEAVING_NOTE: "g3", HAND_NOTE: "g4", COMING_NOTE: "g4"}
     run(None, world)
     assert {name: machine.label for name, machine in world.machines.items() if machine.label} == {"g4": "true"}
     assert world.config_map is None

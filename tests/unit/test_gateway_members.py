@@ -9,9 +9,9 @@ import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import RESCUED_NOTE
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import Evidence, evidence_of
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway_run import NotReached
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_run import NotReached, Run
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_verify import degraded, unfinished
-from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway
+from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, Plan
 from support.gateway_cases import actions, gateway, run, up
 from support.gateway_world import World
 
@@ -99,7 +99,7 @@ def test_a_gateway_comes_back_only_when_proven() -> None:
         assert "not proven" in told(gateway(), world)
     world.evidence = {"g1": Evidence(())}
     steps = run(gateway(rescue=True), world)
-    assert actions(steps) == ["note", "warm_up", "add_gateway_chassis", "order", "cool_down"]
+    assert actions(steps) == ["warm_up", "add_gateway_chassis", "order", "cool_down", "note"]
     assert world.rows == {"g1": 100, "g3": 99}
     assert world.active == "g1"
     assert world.notes == {RESCUED_NOTE: "g2"}
@@ -135,6 +135,56 @@ def test_one_dead_of_three_is_taken_out_and_the_traffic_stays_when_it_is_back() 
     assert world.rows == {"g2": 100, "g3": 99}
     comes_back(world, "g1")
     assert world.active == "g2"  # OVN would have given it back at once, ready or not
+
+
+def test_a_gateway_whose_tunnel_does_not_come_up_is_not_given_back() -> None:
+    world = without_worker()
+    dies(world, "g1", "g2")
+    run(gateway(rescue=True), world)
+    comes_back(world, "g1")
+    world.evidence = {"g1": Evidence(())}  # with one row nobody watches tunnels, so it cannot know
+    world.dark = True
+    with pytest.raises(NotReached) as caught:
+        run(gateway(rescue=True), world)
+    assert "no tunnel to g1 comes up" in str(caught.value.problems[0])
+    assert (world.rows, world.active, world.warm) == ({"g3": 100}, "g3", ())
+
+
+def test_a_write_brings_nobody_back_that_is_left_out() -> None:
+    world = up()
+    dies(world, "g1")
+    run(gateway(rescue=True), world)
+    comes_back(world, "g1")
+    world.blind.clear()
+    steps = run(gateway(rescue=True, nic_ip="10.4.19.253/24"), world)
+    assert actions(steps) == ["set_router_port", "raise", "write_config_map", "order", "note"]
+    world.sleep(10)
+    assert world.rows == {"g2": 100, "g3": 99}
+    assert world.was_active == ["g1", "g2"]
+
+
+def test_a_give_back_that_is_killed_is_proven_again() -> None:
+    world = without_worker()
+    dies(world, "g1", "g2")
+    run(gateway(rescue=True), world)
+    comes_back(world, "g1")
+    world.evidence = {"g1": Evidence(())}
+    seen = world.observe()
+    steps = plan(gateway(rescue=True), seen).steps
+    Run(gateway(rescue=True), world, seen, world, 60).apply(Plan(steps[:1]))
+    world.evidence = {}
+    run(gateway(rescue=True), world)
+    assert set(world.rows) == {"g3"}
+
+
+def test_a_disabled_gateway_remembers_who_is_not_proven() -> None:
+    world = without_worker()
+    dies(world, "g1")
+    run(gateway(rescue=True), world)
+    run(gateway(rescue=True, enabled=False), world)
+    comes_back(world, "g1")
+    run(gateway(rescue=True), world)
+    assert set(world.rows) == {"g2", "g3"}
 
 
 # --- drain ----------------------------------------------------------------------------------------------------------
