@@ -205,9 +205,9 @@ def leaving_gateways(gateway: ExternalGateway, seen: Observed) -> list[str]:
 
 
 def coming_rows(gateway: ExternalGateway, seen: Observed) -> list[str]:
-    """Nodes without a gateway chassis, which they should not have now, that the controller gives one at any write."""
+    """Nodes that should have no gateway chassis now, and get one from the controller at any write."""
     names = [*seen.members(gateway).out, *hand_labelled(gateway, seen)]
-    return [name for name in names if (node := seen.node(name)) and node.chassis and node.chassis not in seen.row_of]
+    return [name for name in names if (node := seen.node(name)) and node.chassis]
 
 
 def unsettled(seen: Observed) -> bool:
