@@ -117,6 +117,8 @@ def refuse(module: AnsibleModule, links: dict[str, _node.Link], ovs: _node.Ovs) 
     anchors, _unverified = _node_probe.anchors(module.run_command, links, ovs)
     protected = _node.protect(links, ovs, anchors)
     problems = _node.obstacles(nic, links, ovs, protected, bridge, _node_probe.in_container())
+    if nic in links and not (links[nic].up and links[nic].carrier):
+        problems.append("has no carrier" if links[nic].up else "is down")
     if problems:
         module.fail_json(msg=f"nic: {nic} {', '.join(problems)}. Nothing was changed.")
 
@@ -166,10 +168,11 @@ def main() -> None:
     result: dict[str, Any] = {"taught": []}
     try:
         links = _node_probe.links(module.run_command)
-        refuse(module, links, before)
         found = _node.bridged_nics(links, before, bridge, _node_probe.in_container())
         old = [name for name in found if name != nic]
         steps = _node_nic.steps(before, nic, bridge, old, switch)
+        if steps:
+            refuse(module, links, before)
         after = _node_nic.after(before, nic, bridge, old, switch)
         if steps and not module.check_mode:
             result["taught"] = change(module, sock, before, old)

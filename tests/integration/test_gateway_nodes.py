@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import VENV, run
+from support.commands import VENV, CommandFailed, run
 from support.lab import Lab
 from support.live import Live, eventually
 
@@ -141,6 +141,12 @@ def _recap(said: str) -> str:
 
 
 def test_one_nic_for_another_and_back(site: Site) -> None:
+    site.role(*PAIR, nodes=list(PAIR), nic="enp8s0", nic_mac=MAC)
+    site.node(PAIR[1], "ip", "link", "set", "enp9s0", "down")
+    began = site.mark()
+    with pytest.raises(CommandFailed, match="enp9s0 is down"):
+        site.role(*PAIR, nodes=list(PAIR), nic="enp9s0", nic_mac=MAC)
+    assert site.written(began) == []  # or the second node would have a loop
     for node in PAIR:
         site.node(node, "ip", "link", "set", "enp9s0", "up")
     before = {node: site.received(node, "enp9s0") for node in PAIR}
