@@ -33,7 +33,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import FIRST_C
 
 # A gateway that did the NAT of an EIP asks for the physical gateway with the router port's MAC some 10 s after it lost
 # that EIP, although it is not the active one, and the physical switch believes it (seen on OVN 25.03).
-TWICE = 15  # seconds
+AGAIN = 30  # seconds, from before the change
 BFD_OPTIONS = ("bfd-min-rx", "bfd-min-tx", "bfd-mult")
 
 
@@ -173,5 +173,5 @@ def announcement(gateway: ExternalGateway | None, seen: Observed) -> dict[str, A
         "addresses": sorted({gateway.nic_ip.split("/")[0], *eips}),
         "tag": _localnet_after(seen)["tag"],
         "not_from": None if remade or first == seen.active else seen.active,
-        "again": TWICE if back else None,
+        "again": AGAIN if back else None,
     }

@@ -324,7 +324,7 @@ announce:
       description: VLAN of the external network, or null.
       type: int
     again:
-      description: Seconds after which to tell them once more, or null.
+      description: Seconds for which to tell them again and again, from before the change; or null.
       type: int
     not_from:
       description: The node that is active before, when another one becomes it. Null when the MAC address changes.

@@ -178,7 +178,7 @@ def test_what_neighbours_have_to_learn() -> None:
     world.nats, world.holder_ports = NATS, dict(PORTS)
     seen = world.observe()
     addresses = ["10.4.19.101", "10.4.19.102", "10.4.19.103", "10.4.19.254"]
-    back = {"mac": MACS[0], "addresses": addresses, "tag": None, "not_from": None, "again": 15}
+    back = {"mac": MACS[0], "addresses": addresses, "tag": None, "not_from": None, "again": 30}
     assert announcement(gateway(), seen) == back  # the last two are distributed, with MACs of their own
     world.nats = NATS[:1]
     seen = world.observe()
