@@ -155,7 +155,7 @@ class Cluster:
 
     def may(self, verb: str, resource: Resource, namespace: str | None = None, name: str | None = None) -> bool:
         """Whether this identity has a right, asked of the API server: so a refusal can come before the first write."""
-        plural, _, subresource = resource.plural.partition("/")
+        plural, _slash, subresource = resource.plural.partition("/")
         asked = {"verb": verb, "group": resource.group, "resource": plural}
         asked |= {"subresource": subresource} if subresource else {}
         asked |= {key: value for key, value in (("namespace", namespace), ("name", name)) if value}

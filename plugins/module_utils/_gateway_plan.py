@@ -63,7 +63,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     SwitchPort,
 )
 
-Notes = Mapping[str, str | None]  # annotations; None takes one away
+Notes = Mapping[str, "str | None"]  # annotations; None takes one away
 
 MOVE = "external traffic, for about a second while it moves to another gateway"
 # What kube-ovn-controller does whenever the list of nodes changes, be it their order.

@@ -48,7 +48,7 @@ CONTROLLER_TURN = 3.0  # seconds in which it has seen a changed ConfigMap and ma
 WARM_UP_PATIENCE = 10.0  # seconds; sessions are up after 2 with OVN's own timers
 HIGH_PRIORITY = 1000  # above whatever the controller gives to a gateway chassis that it adds
 
-Labels = dict[str, str | None]
+Labels = dict[str, "str | None"]
 
 
 class Site(Protocol):

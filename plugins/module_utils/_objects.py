@@ -117,7 +117,7 @@ def flag_of(deployment: Object | None, name: str) -> str | None:
     pod = (((deployment or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
     for container in pod.get("containers") or []:
         for word in [*(container.get("command") or []), *(container.get("args") or [])]:
-            flag, _, value = word.lstrip("-").partition("=")
+            flag, _equals, value = word.lstrip("-").partition("=")
             if flag == name:
                 return value or "true"
     return None
