@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -24,10 +25,16 @@ def server(folder: Path) -> Generator[Path]:
     remote = [f"--remote=punix:{sock}", f"--unixctl={folder}/ctl", "--verbose=off", "--no-chdir"]
     with subprocess.Popen(["ovsdb-server", *remote, str(folder / "conf.db")]) as process:
         try:
-            wait_for("ovsdb-server listens", sock.exists)
+            wait_for("ovsdb-server listens", lambda: listens(sock))
             yield sock
         finally:
             process.kill()
+
+
+def listens(sock: Path) -> bool:
+    """Whether somebody answers there: the socket's file is made a moment before."""
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(str(sock)) == 0
 
 
 def fill(sock: Path, bridges: dict[str, dict[str, dict[str, Any]]], external_ids: dict[str, str]) -> None:
