@@ -142,7 +142,9 @@ class GatewaySite:
             "label": label,
             "keep_labels": label,
         }
-        return self._lacking([needed[action] for action in actions if action in needed])
+        rights = [needed[action] for action in actions if action in needed]
+        # Whoever writes looks again, and from the second look on at this VPC alone.
+        return self._lacking([*rights, ("get", VPCS, None, DEFAULT_VPC)] if actions else [])
 
     def denied_reading(self, by_exec: bool) -> list[Problem]:
         """The rights to look that this identity lacks. by_exec: OVN is reached through its pods."""
