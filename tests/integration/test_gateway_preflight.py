@@ -281,6 +281,6 @@ def test_distributed_without_the_nic_where_an_eip_lives_is_refused(gateway: Trut
         settle(gateway)
         text = told(refused(gateway, type="distributed"), "type")
     finally:
-        gateway.kubectl("delete", "pod", "-n", "default", "lab-preflight", "--wait=false")
+        gateway.kubectl("delete", "pod", "-n", "default", "lab-preflight")
     assert "EIP 10.4.19.198" in text
     assert f"on node {WORKER}, which is not in nodes" in text
