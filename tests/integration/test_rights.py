@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/rbac.yml: the lab's identity has these rights and no others; each that is missing is named, nothing written."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+import yaml
+from support.ansible import module
+from support.commands import TOP, VENV, CommandFailed, run
+from support.gateway_truth import G1, G2, G3, SITE, Truth
+from support.lab import Lab
+from support.live import OPERATOR, eventually
+
+ITEMS = yaml.safe_load((TOP / "docs" / "rbac.yml").read_text())["items"]
+ROLES = {item["kind"]: item for item in ITEMS if item["kind"] in ("Role", "ClusterRole")}
+NAME = "kubeovn-operator"
+HOLDER, ADDRESS = "lab-rights", "10.4.19.197"  # a pod and a VM, and what they would get
+VM = TOP / "tests" / "lab" / "manifests" / "vm.yml"
+NICS = TOP / "tests" / "integration" / "nics.yml"
+OPTIONAL = {("get", "leases"), ("get", "deployments")}  # the file says so
+
+Right = tuple[str, str]  # verb, resource
+
+
+def rights(role: dict[str, Any]) -> Iterator[Right]:
+    """Each verb on each resource."""
+    for rule in role["rules"]:
+        for resource in rule["resources"]:
+            yield from ((verb, resource) for verb in rule["verbs"])
+
+
+def without(role: dict[str, Any], verb: str, resource: str) -> list[dict[str, Any]]:
+    """The role's rules, one right less."""
+    kept: list[dict[str, Any]] = []
+    for rule in copy.deepcopy(role["rules"]):
+        for one in rule["resources"]:
+            verbs = [word for word in rule["verbs"] if (word, one) != (verb, resource)]
+            kept += [{**rule, "resources": [one], "verbs": verbs}] if verbs else []
+    return kept
+
+
+ALL = [(kind, *right) for kind, role in ROLES.items() for right in rights(role)]
+
+
+class Rights:
+    """The lab's operator, whose rights can be taken away for a moment."""
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
+
+    def give(self, kind: str, rules: list[dict[str, Any]]) -> None:
+        patch = json.dumps({"rules": rules})
+        self.truth.kubectl("patch", kind.lower(), NAME, "-n", "kube-system", "--type=merge", "-p", patch)
+
+    def may(self, verb: str, resource: str) -> bool:
+        """What the API server thinks, which takes notice of a changed role a moment later."""
+        rules = [rule for role in ROLES.values() for rule in role["rules"]]
+        rule = next(rule for rule in rules if resource in rule["resources"] and verb in rule["verbs"])
+        plain, _slash, part = resource.partition("/")
+        what = ".".join([plain, *filter(None, rule["apiGroups"])])
+        what = "/".join([what, *rule.get("resourceNames", [])])
+        where = ("-n", "kube-system", *([f"--subresource={part}"] if part else []))
+        with suppress(CommandFailed):  # kubectl ends with 1 for a no
+            answer = self.truth.kubectl("auth", "can-i", verb, what, f"--as={OPERATOR}", *where)
+            return answer.split()[-1] == "yes"  # after a warning where the namespace has no meaning
+        return False
+
+    @contextmanager
+    def lacking(self, kind: str, verb: str, resource: str) -> Iterator[None]:
+        self.give(kind, without(ROLES[kind], verb, resource))
+        try:
+            eventually(lambda: self.may(verb, resource), lambda yes: not yes, what=f"{verb} {resource} is taken away")
+            yield
+        finally:
+            self.give(kind, ROLES[kind]["rules"])
+            eventually(lambda: self.may(verb, resource), bool, what=f"{verb} {resource} is given back")
+
+
+@pytest.fixture(scope="module")
+def identity(lab: Lab) -> Generator[Rights, None, None]:
+    """The lab with a gateway, and a pod and a VM to give an EIP to."""
+    truth = Truth(lab)
+    made = gateway()
+    assert not made["failed"], made["msg"]
+    own = {"name": HOLDER, "namespace": "default"}
+    spec = {"nodeName": "jah-k3s-l40s-001", "containers": [{"name": "main", "image": "none"}]}
+    machine = {**yaml.safe_load(VM.read_text()), "metadata": own}
+    machine["spec"]["template"]["spec"]["domain"]["firmware"]["uuid"] = "7f1c6b52-51b1-4c43-9d0a-2a8f3f0a1d07"
+    truth.apply({"apiVersion": "v1", "kind": "Pod", "metadata": own, "spec": spec}, machine)
+    phase = ("get", "vmi", HOLDER, "-n", "default", "--ignore-not-found", "-o", "jsonpath={.status.phase}")
+    try:
+        eventually(lambda: truth.kubectl(*phase), lambda seen: seen == "Running", 120, "the VM runs")
+        yield Rights(truth)
+    finally:
+        truth.kubectl("delete", f"vm/{HOLDER}", f"pod/{HOLDER}", "-n", "default", "--wait=false")
+        assert not gateway()["failed"]
+
+
+def gateway(**changes: Any) -> dict[str, Any]:
+    return module("kubeovn.core.ovn_external_gw", {**SITE, **changes})
+
+
+def test_the_lab_has_what_the_file_says_and_nothing_else(lab: Lab) -> None:
+    truth = Truth(lab)
+    for kind, role in ROLES.items():
+        found = json.loads(truth.kubectl("get", kind.lower(), NAME, "-n", "kube-system", "-o", "json"))
+        assert found["rules"] == role["rules"]
+    bindings = json.loads(truth.kubectl("get", "rolebindings,clusterrolebindings", "-A", "-o", "json"))["items"]
+    own = [
+        (one["kind"], one["roleRef"]["kind"], one["roleRef"]["name"])
+        for one in bindings
+        for subject in one.get("subjects") or []
+        if (subject["kind"], subject["name"]) == ("ServiceAccount", NAME)
+    ]
+    assert sorted(own) == [("ClusterRoleBinding", "ClusterRole", NAME), ("RoleBinding", "Role", NAME)]
+    who = ("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+    kubeconfig = f"--kubeconfig={os.environ['K8S_AUTH_KUBECONFIG']}"
+    assert truth.kubectl(*who, kubeconfig) == OPERATOR
+
+
+# --- one right less ---------------------------------------------------------------------------------------------------
+
+
+def eip(**holder: str) -> dict[str, Any]:
+    return module("kubeovn.core.ovn_eip", {"eips": [{"address": ADDRESS, **holder}]})
+
+
+def nic() -> dict[str, Any]:
+    """What role gateway_nic says on one gateway."""
+    argv = [VENV / "bin" / "ansible-playbook", "--inventory", os.environ["LAB_INVENTORY"], "--limit", G1, NICS]
+    try:
+        return {"failed": False, "changed": False, "msg": run(argv, env={"ANSIBLE_NOCOLOR": "1"}, timeout=300)}
+    except CommandFailed as error:
+        return {"failed": True, "changed": False, "msg": str(error)}
+
+
+def use(right: Right) -> dict[str, Any]:
+    """A task that needs this right."""
+    match right:
+        case ("delete", "configmaps"):
+            return module("kubeovn.core.ovn_external_gw", {"state": "absent"})
+        case (_, "pods/exec") | ("list", "pods"):
+            return gateway(ovn_connection="exec")
+        case ("patch", "pods"):
+            return eip(pod=HOLDER)
+        case (_, "ips"):
+            return module("kubeovn.core.ovn_nat_info")
+        case (_, "virtualmachines" | "virtualmachineinstances"):
+            return eip(vm=HOLDER)
+        case (_, "endpointslices"):
+            return nic()
+    return gateway(nodes=[G1, G2])  # the third is unlabelled, and its gateway chassis goes
+
+
+@contextmanager
+def need(identity: Rights, right: Right) -> Iterator[None]:
+    """The state of the lab in which this right is needed."""
+    if right == ("create", "configmaps"):
+        gone = module("kubeovn.core.ovn_external_gw", {"state": "absent"})
+        assert not gone["failed"], gone["msg"]
+    elif right == ("get", "vlans"):
+        spec = {"protocol": "IPv4", "vpc": "lab-none", "vlan": "lab-none", "cidrBlock": "10.4.19.0/24"}
+        subnet = {"apiVersion": "kubeovn.io/v1", "kind": "Subnet", "metadata": {"name": "external"}, "spec": spec}
+        identity.truth.apply(subnet)
+    try:
+        yield
+    finally:
+        if right == ("get", "vlans"):  # Kube-OVN takes the switch of that name along
+            identity.truth.kubectl("delete", "subnet", "external")
+        if right in (("create", "configmaps"), ("get", "vlans")):
+            made = gateway()
+            assert not made["failed"], made["msg"]
+
+
+def settled(truth: Truth) -> dict[str, Any]:
+    """NB, once Kube-OVN has done with it."""
+    looks: list[dict[str, Any]] = []
+
+    def look() -> bool:
+        looks.append(truth.northbound())
+        return len(looks) > 2 and looks[-1] == looks[-2] == looks[-3]
+
+    eventually(look, bool, what="NB stays as it is")
+    return looks[-1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb", "resource"),
+    [pytest.param(*one, id=f"{one[1]} {one[2]}") for one in ALL if one[1:] not in OPTIONAL],
+)
+def test_a_missing_right_is_named_and_nothing_written(identity: Rights, kind: str, verb: str, resource: str) -> None:
+    right = (verb, resource)
+    with need(identity, right), identity.lacking(kind, verb, resource):
+        before, since = settled(identity.truth), identity.truth.log_length()
+        result = use(right)
+        assert result["failed"]
+        assert identity.truth.written(since) == []
+        assert identity.truth.northbound() == before
+    assert not result["changed"]
+    assert resource in result["msg"]
+    if resource != "pods/exec":  # one thing to whoever asks for it, two verbs to the API server
+        assert verb in result["msg"]
+    if resource != "endpointslices":  # its role names the variables that do without
+        assert "docs/rbac.yml" in result["msg"]
+
+
+@pytest.mark.parametrize(("verb", "resource"), sorted(OPTIONAL))
+def test_what_may_be_left_out_may_be_left_out(identity: Rights, verb: str, resource: str) -> None:
+    with identity.lacking("Role", verb, resource):
+        result = gateway(nodes=[G1, G3, G2])
+        assert not result["failed"], result["msg"]
+        assert result["changed"]
+    assert not gateway()["failed"]
