@@ -123,11 +123,12 @@ def users(truth: Truth) -> Iterator[None]:
 
 def test_it_stays_while_it_is_used_unless_forced(gateway: Truth) -> None:
     with users(gateway):
-        before, since = settled(gateway), gateway.log_length()
+        before, labels, since = settled(gateway), gateway.labels(), gateway.log_length()
         foreseen, refused = absent(check=True), absent()
         assert gateway.written(since) == []
         assert gateway.northbound() == before
-        assert gateway.labels() == dict.fromkeys(NODES, "true")
+        assert gateway.labels() == labels
+        assert {node for node, value in labels.items() if value == "true"} == set(NODES)
 
         forced = absent(force=True)
         assert not forced["failed"], forced["msg"]
