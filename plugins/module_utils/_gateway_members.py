@@ -57,6 +57,11 @@ class Members:
     alone: str | None = None  # the only gateway in service
     cut_off: bool = False  # and no other chassis lives that it could have a tunnel with
 
+    @property
+    def first(self) -> str | None:
+        """The one that has to be active, once it has its row."""
+        return next((name for name in self.order if name not in self.dead), None)
+
 
 def members_of(
     gateway: ExternalGateway,

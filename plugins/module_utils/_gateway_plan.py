@@ -279,25 +279,23 @@ def _loss_of_writing(
 def _add_rows(gateway: ExternalGateway, seen: Observed) -> Step:
     names = missing_rows(gateway, seen)
     text = f"give router port {seen.ovn.names.router_port} the gateway chassis of {', '.join(names)}, below all others"
-    return Step("add_gateway_chassis", text, None, {"nodes": names})
+    return Step("add_gateway_chassis", text)
 
 
 def _order(gateway: ExternalGateway, seen: Observed, moves: bool | None = None) -> Step:
-    order = seen.members(gateway).order
-    text = ", ".join(f"{name}={FIRST_CHASSIS_PRIORITY - index}" for index, name in enumerate(order))
+    members = seen.members(gateway)
+    text = ", ".join(f"{name}={FIRST_CHASSIS_PRIORITY - index}" for index, name in enumerate(members.order))
     text = f"when each has its gateway chassis and bridge, see to priorities {text}"
-    first = next((name for name in order if name not in seen.members(gateway).dead), None)
-    moves = seen.active is not None and seen.active != first if moves is None else moves
-    return Step("order", text, MOVE if moves else None, {"nodes": list(order)})
+    moves = seen.active is not None and seen.active != members.first if moves is None else moves
+    return Step("order", text, MOVE if moves else None)
 
 
 def _take_out(gateway: ExternalGateway, seen: Observed, surplus: Sequence[GatewayChassis]) -> Step:
     members = seen.members(gateway)
     names = [seen.node_of(row.chassis) for row in surplus]
     why = "; ".join(f"{name}: {members.out[name]}" for name in names if name in members.out)
-    first = next((name for name in members.order if name not in members.dead), "another one")
     text = f"take the gateway chassis of {', '.join(names)} out of NB"
-    text += f" ({why})" if why else f", before its bridge goes; traffic is on {first}"
+    text += f" ({why})" if why else f", before its bridge goes; traffic is on {members.first or 'another one'}"
     # When one of them is active the step before has moved the traffic.
     return Step("delete_gateway_chassis", text, None, {"chassis": [row.chassis for row in surplus]})
 

@@ -161,8 +161,7 @@ def announcement(gateway: ExternalGateway | None, seen: Observed) -> dict[str, A
     port = seen.ovn.router_port
     if gateway is None or not gateway.enabled or port is None:
         return None
-    members = seen.members(gateway)
-    first = next((name for name in members.order if name not in members.dead), None)
+    first = seen.members(gateway).first
     remade = port.mac.lower() != gateway.nic_mac
     back = {rule.external_ip for rule, holder in misplaced_rules(gateway, seen) if holder is None}
     if not remade and first == seen.active and not back:
