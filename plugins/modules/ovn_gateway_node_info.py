@@ -58,9 +58,6 @@ options:
     description: The external network's name in C(ovn-bridge-mappings), which is the logical switch's name, too.
     type: str
     default: external
-  router_mac:
-    description: The router port's MAC address. RV(gateway.routes_mac) says whether this node delivers to it.
-    type: str
   api_servers:
     description:
       - The API servers, as the node reaches them - URLs, names or addresses. The links that lead there are protected.
@@ -300,19 +297,13 @@ gateway:
       type: list
       elements: str
       returned: always
-    routes_mac:
-      description:
-        - Whether this node delivers frames to O(router_mac), which only the active gateway does. Null when
-          O(router_mac) is left out or Open vSwitch cannot be asked.
-      type: bool
-      returned: always
 """
 
 from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_frames, _node_probe, _node_wire
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_probe
 
 
 def describe_link(link: _node.Link, ovs: _node.Ovs) -> dict[str, Any]:
@@ -336,24 +327,6 @@ def refusals(
         problems = _node.obstacles(member, links, ovs, protected, params["bridge"], container, bond=name)
         found[f"members[{index}]: {member}"] = problems
     return [f"{option} {', '.join(problems)}" for option, problems in found.items() if problems]
-
-
-def routes_mac(params: dict[str, Any], ovs: _node.Ovs) -> bool | None:
-    """Whether this node delivers to the router port's MAC; None: nobody can say."""
-    sock = _node_probe.ovs_socket(params["ovs_socket"] or "")
-    if not params["router_mac"] or sock is None:
-        return None
-    mac = _node_frames.parse_mac(params["router_mac"])
-    try:
-        flows = _node_wire.Flows(sock, ovs.integration_bridge)
-    except OSError:
-        return None
-    try:
-        return flows.deliver(mac)
-    except OSError:
-        return None
-    finally:
-        flows.close()
 
 
 def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs) -> dict[str, Any]:
@@ -389,7 +362,6 @@ def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _nod
             "other_nics": [other for other in _node.bridged_nics(links, ovs, bridge, container) if other != name],
             "tunnels_up": [tunnel.remote for tunnel in ovs.tunnels if tunnel.bfd == "up"],
             "tunnels_down": [tunnel.remote for tunnel in ovs.tunnels if tunnel.bfd not in (None, "up")],
-            "routes_mac": routes_mac(params, ovs),
         },
     }
 
@@ -405,7 +377,6 @@ def main() -> None:
             "mtu": {"type": "int"},
             "bridge": {"type": "str", "default": "br-external"},
             "mapping": {"type": "str", "default": "external"},
-            "router_mac": {"type": "str"},
             "api_servers": dict(strings, aliases=["api_server"]),
             "internal_ips": strings,
             "ovs_socket": {"type": "path"},
@@ -434,10 +405,7 @@ def main() -> None:
         },
     }
     if module.params["nic"]:
-        try:
-            result.update(describe_nic(module.params, links, ovs))
-        except ValueError as error:
-            module.fail_json(msg=f"router_mac: {error}")
+        result.update(describe_nic(module.params, links, ovs))
         result["refusals"] = refusals(module.params, links, ovs, protected)
     module.exit_json(changed=False, **result)
 
