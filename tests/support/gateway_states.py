@@ -152,7 +152,8 @@ def differences(new: State, before: Picture, now: Picture) -> list[str]:
         "active": (now.active, new.order[0] if new.works else None),
         "timers": (now.timers, _timers(new, before)),
         "policies": (now.policies, before.policies),
-        "NAT": (_bare(now), _bare(before)),
+        # Without a router port the form of a NAT row is of no use to anybody: it stays until there is one again.
+        "NAT": (_bare(now), _bare(before)) if new.works else (now.rules, before.rules),
     }
     if not new.present:
         wanted["labels"] = (now.labels, {})
@@ -161,7 +162,7 @@ def differences(new: State, before: Picture, now: Picture) -> list[str]:
     found = [f"{what}: {seen}, not {meant}" for what, (seen, meant) in wanted.items() if seen != meant]
     ranks = [rank for _name, rank in now.gateways]
     found += [f"priorities {now.gateways}"] if len(set(ranks)) != len(ranks) else []
-    return found + list(_rules(new, now))
+    return found + (list(_rules(new, now)) if new.works else [])
 
 
 def _data(new: State, before: Picture) -> dict[str, str] | None:
