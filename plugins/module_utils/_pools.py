@@ -36,12 +36,7 @@ class Pool:
     ranges: tuple[Range, ...]
 
     def __contains__(self, address: str) -> bool:
-        try:
-            number = int(IPv4Address(address))
-        except AddressValueError:
-            return False
-        place = bisect_right(self._ascending, (number, 1 << 32)) - 1
-        return place >= 0 and number <= self._ascending[place][1]
+        return self._place(address) is not None
 
     def __iter__(self) -> Iterator[str]:
         return (str(IPv4Address(number)) for first, last in self.ranges for number in range(first, last + 1))
@@ -54,9 +49,29 @@ class Pool:
         """How many addresses it has."""
         return sum(last - first + 1 for first, last in self.ranges)
 
+    def first_of(self, addresses: Iterable[str]) -> str | None:
+        """Which of these comes first in the pool; None when none is in it."""
+        placed = [(place, address) for address in addresses if (place := self._place(address))]
+        return min(placed)[1] if placed else None
+
+    def _place(self, address: str) -> tuple[int, int] | None:
+        """Where an address stands: the number of its range, and its own; None when it is not in the pool."""
+        try:
+            number = int(IPv4Address(address))
+        except AddressValueError:
+            return None
+        below = bisect_right(self._ascending, (number, 1 << 32)) - 1
+        if below < 0 or number > self._ascending[below][1]:
+            return None
+        return self._order[self._ascending[below]], number
+
     @cached_property
     def _ascending(self) -> list[Range]:
         return sorted(self.ranges)
+
+    @cached_property
+    def _order(self) -> dict[Range, int]:
+        return {each: index for index, each in enumerate(self.ranges)}
 
 
 def parse_pool(

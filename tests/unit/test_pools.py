@@ -174,6 +174,16 @@ def test_what_is_not_in_a_pool(text: str) -> None:
     assert text not in pool("10.4.19.1-3,10.4.19.5")
 
 
+@given(st.lists(parts, min_size=1), st.sets(st.integers(0, 80)))
+def test_the_first_of_some_addresses_is_the_one_that_the_pool_names_first(
+    drawn: list[tuple[int, int, bool]], numbers: set[int]
+) -> None:
+    found, _problems = parse_pool("pool", [written(each) for each in drawn])
+    if found is not None:
+        some = [address(BASE + number) for number in numbers]
+        assert found.first_of(some) == next((one for one in expected(drawn) if one in some), None)
+
+
 # --- the first free one ---------------------------------------------------------------------------------------------
 
 
