@@ -39,7 +39,12 @@ class Machine:
     ready: bool = True
     label: str | None = None
     bridge: bool = False
-    userspace: bool = False
+    userspace: bool = False  # its daemon never deletes the bridge
+    mapping: bool = False  # which its daemon never takes away, whatever becomes of the bridge
+    chassis: bool = True  # in SB
+
+    def __post_init__(self) -> None:
+        self.mapping = self.mapping or self.bridge
 
 
 @dataclass
@@ -52,6 +57,7 @@ class World:
     mac: str | None = None  # None: no router port
     networks: tuple[str, ...] = ()
     rows: dict[str, int] = field(default_factory=dict)  # priority by chassis
+    row_names: dict[str, str] = field(default_factory=dict)  # by chassis: whose name the row has, where that differs
     switch: bool = False
     ports: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
     nats: tuple[NatRule, ...] = ()
@@ -63,6 +69,7 @@ class World:
     # the controller's memory, and how it is
     memory: dict[str, str] | None = None
     established: bool = False
+    known: bool = True  # False: it has just started, and does not know whether there is anything to take away
     stopped: float | None = None  # since when it does not run
     stale_cache: bool = False  # it reads labels as they were before it changed them
     turn: int = 1  # seconds between two looks of it
@@ -94,7 +101,7 @@ class World:
 
     def elect(self) -> None:
         """The gateway that claims the port: the first that lives and, where there are more, has a live tunnel."""
-        living = [name for name, machine in self.machines.items() if machine.ready]
+        living = [name for name, machine in self.machines.items() if machine.ready and machine.chassis]
         alive = [name for name in self.rows if name in living]
         if len(self.rows) <= 1 and not self.warm:
             self.watched = None
@@ -125,17 +132,26 @@ class World:
         self.warm = ()
 
     def run_daemons(self) -> None:
+        """One round of each node's daemon (setExGateway in gateway_linux.go)."""
         for machine in self.machines.values():
-            if machine.ready:
-                machine.bridge = machine.label == "true" and (machine.bridge or self.config_map is not None)
+            if not machine.ready:
+                continue
+            if machine.label != "true":
+                machine.bridge = machine.bridge and machine.userspace
+            elif self.config_map is not None:
+                machine.bridge = machine.mapping = True
+
+    def restart(self) -> None:
+        """The controller starts anew and has forgotten what it did."""
+        self.memory, self.established, self.known = None, False, False
 
     def control(self) -> None:
-        """One round of kube-ovn-controller."""
+        """One round of kube-ovn-controller (resyncExternalGateway in external_gw.go)."""
         data = self.config_map
         if data is None or data.get("enable-external-gw") == "false":
-            if self.established or self.enabled:
+            if self.established or self.enabled or not self.known:
                 self.unlabel()
-                self.memory, self.established, self.enabled = None, False, False
+                self.memory, self.established, self.enabled, self.known = None, False, False, True
             return
         if self.established and data == self.memory:
             return
@@ -151,15 +167,21 @@ class World:
         names = sorted(labelled, reverse=True)
         if data.get("type") != "distributed":
             names += [name for name in listed_nodes(data.get(NODES_KEY, "")) if name not in names]
-        if not names or any(name not in self.machines for name in names):
-            return
-        if self.establish(data, names):
-            self.memory, self.established, self.enabled = dict(data), True, True
+        if names and self.relabel(names) and self.establish(data, names):
+            self.memory, self.established, self.enabled, self.known = dict(data), True, True, True
+
+    def relabel(self, names: Sequence[str]) -> bool:
+        """Label them one by one; False at the first without a chassis: it fails there, and a second later again."""
+        for name in names:
+            if name not in self.machines:
+                return False
+            self.machines[name].label = "true"
+            if not self.machines[name].chassis:
+                return False
+        return True
 
     def establish(self, data: Mapping[str, str], names: Sequence[str]) -> bool:
         """Make what is missing in NB; False when the controller fails, as it then does again and again."""
-        for name in names:
-            self.machines[name].label = "true"
         self.switch = True
         self.ports.setdefault(LOCALNET_PORT, ("localnet", {"network_name": "external"}))
         if SWITCH_ROUTER_PORT not in self.ports:
@@ -170,8 +192,13 @@ class World:
         if self.mac is None:
             return False  # no router port to add gateway chassis to
         for index, name in enumerate(names):
-            self.rows.setdefault(name, 100 - index)
+            if all(self.name_of(chassis) != name for chassis in self.rows):
+                self.rows[name] = 100 - index
         return True
+
+    def name_of(self, chassis: str) -> str:
+        """Whose name a row has: the database holds each name once."""
+        return self.row_names.get(chassis, chassis)
 
     def unlabel(self) -> None:
         for machine in self.machines.values():
@@ -201,8 +228,9 @@ class World:
                 nat_rules=self.nats,
                 policies=self.policies,
                 chassis=tuple(
-                    Chassis(name, name, name, (), {"external": "br-external"} if m.bridge else {})
+                    Chassis(name, name, name, (), {"external": "br-external"} if m.mapping else {})
                     for name, m in sorted(self.machines.items())
+                    if m.chassis
                 ),
                 active_chassis=self.active,
                 options=dict(self.options),
@@ -264,7 +292,8 @@ class World:
 
     def add_gateway_chassis(self, port: RouterPort, added: Sequence[tuple[str, int]]) -> None:
         self.guard(port.mac == self.mac and all(chassis not in self.rows for chassis, _priority in added))
-        self.rows |= dict(added)
+        new = {name for name, _priority in added}
+        self.rows = {name: rank for name, rank in self.rows.items() if self.name_of(name) not in new} | dict(added)
         self.elect()
 
     def set_localnet(self, port: SwitchPort, network: str, tag: int | None) -> None:
