@@ -36,10 +36,11 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site imp
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, Step
 
-# A step's action, in the order in which one plan's steps are done.
-ADOPT, DELETE, CREATE = "adopt_object", "delete_object", "create_object"
-REMIND, FREE = "remind_object", "free_object"
-OBJECT_ACTIONS = (ADOPT, REMIND, FREE, DELETE, CREATE)
+# A step's action, in the order in which one plan's steps are done. An OvnEip is deleted before its rules: Kube-OVN
+# keeps it until they are gone, and so no kill in between leaves an OvnEip that nobody remembers.
+ADOPT, REMIND, FREE = "adopt_object", "remind_object", "free_object"
+DELETE_ADDRESS, DELETE, CREATE_ADDRESS, CREATE = "delete_address", "delete_object", "create_address", "create_object"
+OBJECT_ORDER = (ADOPT, REMIND, FREE, DELETE_ADDRESS, DELETE, CREATE_ADDRESS, CREATE)
 NAME_LIMIT = 253
 
 
@@ -77,12 +78,12 @@ def attach_objects(request: Request, seen: Objects, adopt: bool = False, needed:
     blocking = [rule for rule in stale if any(_blocks(rule, one) for one in wanted)]
     if eip and going:
         blocking = list(dict.fromkeys([*stale, *(rule for rule in seen.users_of(eip) if rule.deleting)]))
-    yield from _delete(blocking, seen, request.holder, {address, *needed})
+    yield from _delete(blocking, seen, request, {address, *needed})
     if eip is None:
         late = seen.eip_named(eip_name(address)) is not None
         yield _create(EIPS, eip_name(address), eip_body(request, seen), request, late)
     elif going:
-        yield _remind(eip, request.holder)
+        yield _remind(eip, request)
         yield _create(EIPS, eip_name(address), eip_body(request, seen), request, late=True)
     ready = eip is not None and eip.ready and not eip.deleting
     for one in missing:
@@ -90,7 +91,7 @@ def attach_objects(request: Request, seen: Objects, adopt: bool = False, needed:
         yield _create(one.resource, one.name, rule_body(one, request), request, late)
     settled = not missing and all(rule.ready for rule in kept) and bool(wanted or not seen.ip_of(request.holder))
     others = [rule for rule in stale if rule not in blocking]
-    yield from _delete(others, seen, request.holder, {address, *needed}, late=not settled)
+    yield from _delete(others, seen, request, {address, *needed}, late=not settled)
 
 
 def _best(rules: Iterable[RuleView]) -> RuleView | None:
@@ -101,10 +102,10 @@ def _best(rules: Iterable[RuleView]) -> RuleView | None:
 def detach_objects(request: Request, seen: Objects, keep_address: bool, adopt: bool = False) -> Iterable[Step]:
     """Steps that take an EIP from its holder, or all of its EIPs when none is named."""
     mine = [rule for rule in own_rules(request, seen, adopt) if request.address in (None, seen.address_of(rule))]
-    yield from _delete(mine, seen, request.holder, keep_addresses=keep_address)
+    yield from _delete(mine, seen, request, keep_addresses=keep_address)
     eip = seen.eip_at(request.address)
     if eip and not mine and not keep_address and eip.managed and not seen.users_of(eip):
-        yield _remind(eip, request.holder) if eip.deleting else _delete_one(eip, request.holder)
+        yield _remind(eip, request) if eip.deleting else _delete_one(eip, request)
 
 
 def own_rules(request: Request, seen: Objects, adopt: bool = False) -> list[RuleView]:
@@ -209,35 +210,32 @@ def _adopt(found: Sequence[OvnEipView | RuleView], request: Request) -> Iterable
         if isinstance(one, RuleView):
             change["annotations"] = {HOLDER_ANNOTATION: str(request.holder)}
         text = f"take over {KINDS[one.resource]} {one.name} for {request.holder}"
-        yield _step(ADOPT, text, one, request.holder, {"metadata": change})
+        yield _step(ADOPT, text, one, request, {"metadata": change})
 
 
 def _delete(
     rules: Sequence[RuleView],
     seen: Objects,
-    holder: Holder,
+    request: Request,
     needed: Iterable[str] = (),
     late: bool = False,
     keep_addresses: bool = False,
 ) -> Iterable[Step]:
-    """Rules, and before them the OvnEips that nobody else uses: Kube-OVN keeps these until the rules are gone.
-
-    In this order no kill in between leaves an OvnEip that nobody remembers.
-    """
+    """Steps that delete rules and the OvnEips that nobody else uses, or see to it that Kube-OVN does so in the end."""
     for eip in seen.eips if not keep_addresses else ():
         users = seen.users_of(eip)
         if not eip.managed or not users or eip.address in needed or not all(rule in rules for rule in users):
             continue
-        yield _remind(eip, holder) if eip.deleting else _delete_one(eip, holder, late)
+        yield _remind(eip, request) if eip.deleting else _delete_one(eip, request, late)
     for rule in rules:
         if not rule.deleting:
-            yield _delete_one(rule, holder, late, _lost(rule, seen))
+            yield _delete_one(rule, request, late, _lost(rule, seen))
         elif rule.finalizers and seen.routers is not None and rule.resource != DNATS and not seen.rows_of(rule):
             body = {"metadata": {"uid": rule.uid, "resourceVersion": rule.version, "finalizers": None}}
             text = f"release {rule}, which is being deleted: Kube-OVN waits for a NAT row that is not there"
-            yield _step(FREE, text, rule, holder, body)
+            yield _step(FREE, text, rule, request, body)
         else:
-            yield _remind(rule, holder)
+            yield _remind(rule, request)
 
 
 def _lost(rule: RuleView, seen: Objects) -> str | None:
@@ -251,44 +249,52 @@ def _lost(rule: RuleView, seen: Objects) -> str | None:
     return f"{rule.holder or rule.done_ip}: {what} leads no longer to it"
 
 
-def _delete_one(one: OvnEipView | RuleView, holder: Holder, late: bool = False, interrupts: str | None = None) -> Step:
-    text = f"delete {KINDS[one.resource]} {one.name} of {holder}"
-    return _step(DELETE, text, one, holder, late=late, interrupts=interrupts)
+def _delete_one(
+    one: OvnEipView | RuleView, request: Request, late: bool = False, interrupts: str | None = None
+) -> Step:
+    text = f"delete {KINDS[one.resource]} {one.name} of {request.holder}"
+    action = DELETE_ADDRESS if one.resource == EIPS else DELETE
+    return _step(action, text, one, request, late=late, interrupts=interrupts)
 
 
-def _remind(one: OvnEipView | RuleView, holder: Holder) -> Step:
+def _remind(one: OvnEipView | RuleView, request: Request) -> Step:
     """Kube-OVN forgets what was deleted while it did not run, until the object is written again."""
     body = {"metadata": {"uid": one.uid, "annotations": {"kubeovn.core/reminded": one.version}}}
     text = f"remind Kube-OVN of {KINDS[one.resource]} {one.name}, which is being deleted"
-    return _step(REMIND, text, one, holder, body)
+    return _step(REMIND, text, one, request, body)
 
 
 def _step(
     action: str,
     text: str,
     one: OvnEipView | RuleView,
-    holder: Holder,
+    request: Request,
     body: Mapping[str, Any] | None = None,
     late: bool = False,
     interrupts: str | None = None,
 ) -> Step:
-    data = {"resource": one.resource, "namespace": None, "name": one.name, "uid": one.uid, "holder": str(holder)}
+    data = _data(one.resource, one.name, one.uid, request)
     return Step(action, text, interrupts, data | {"body": body, "late": late}, lasting=interrupts is not None)
 
 
 def _create(resource: str, name: str, body: Mapping[str, Any], request: Request, late: bool) -> Step:
-    lead = f" that leads to {request.holder}" if resource != EIPS else f" with {request.address}"
-    data = {"resource": resource, "namespace": None, "name": name, "uid": None, "holder": str(request.holder)}
-    interrupts = None
-    if resource != EIPS:
-        interrupts = f"{request.holder}: its connections to the outside may get another source address"
-    return Step(CREATE, f"create {KINDS[resource]} {name}{lead}", interrupts, data | {"body": body, "late": late})
+    data = _data(resource, name, None, request) | {"body": body, "late": late}
+    text = f"create {KINDS[resource]} {name}"
+    if resource == EIPS:
+        return Step(CREATE_ADDRESS, f"{text} with {request.address}", None, data)
+    interrupts = f"{request.holder}: its connections to the outside may get another source address"
+    return Step(CREATE, f"{text} that leads to {request.holder}", interrupts, data)
+
+
+def _data(resource: str, name: str, uid: str | None, request: Request) -> dict[str, Any]:
+    names = {"resource": resource, "namespace": None, "name": name, "uid": uid}
+    return {**names, "kind": request.kind, "holder": str(request.holder), "path": request.path}
 
 
 def object_key(step: Step) -> tuple[Any, ...]:
     """What makes a step the same one in two plans. An object whose deletion this run asked for needs no reminder."""
-    action = DELETE if step.action == REMIND else step.action
-    return (action, step.data["resource"], step.data["name"], step.data["uid"])
+    ends = step.action in (REMIND, DELETE, DELETE_ADDRESS)
+    return (DELETE if ends else step.action, step.data["resource"], step.data["name"], step.data["uid"])
 
 
 # --- objects --------------------------------------------------------------------------------------------------------

@@ -253,14 +253,14 @@ class VpcWorld:
         """What the API server does with one step's write."""
         data = step.data
         key = (data["resource"], data["name"])
-        if step.action == "create_object":
+        if step.action in ("create_address", "create_object"):
             if key not in self.objects:
                 self._store(data["resource"], data["body"])
             return
         obj = self.objects.get(key)
         if obj is None or obj["metadata"]["uid"] != data["uid"]:
             return
-        if step.action == "delete_object":
+        if step.action in ("delete_address", "delete_object"):
             self.delete(*key)
             return
         change = data["body"]["metadata"]

@@ -216,7 +216,7 @@ def test_an_old_address_that_another_item_asks_for_stays(world: VpcWorld, web: H
     attach(world, web, ONE)
     attach(world, Holder("Pod", "shop", "nobody"), TWO)
     steps = attach_objects(Ask(web, TWO), world.seen(), needed={ONE, TWO})
-    assert ("delete_object", "ovn-eips") not in [(step.action, step.data["resource"]) for step in steps]
+    assert "delete_address" not in [step.action for step in steps]
 
 
 def test_a_pod_with_another_overlay_address_is_followed(world: VpcWorld, db: Holder) -> None:
