@@ -122,8 +122,15 @@ class Writes:
             self.nb.transact([*guards, *writes])
 
     def add_gateway_chassis(self, port: RouterPort, added: Sequence[tuple[str, int]]) -> None:
-        """Give the router port gateway chassis, as (chassis, priority), named as Kube-OVN names them."""
-        operations: list[Operation] = [_port_guard(port)]
+        """Give the router port gateway chassis, as (chassis, priority), named as Kube-OVN names them.
+
+        Names are unique: a row that has one of them, for another chassis, makes room.
+        """
+        names = {f"{port.name}-{chassis}" for chassis, _priority in added}
+        taken = [row for row in port.gateway_chassis if row.name in names]
+        operations: list[Operation] = [_port_guard(port), *(_gateway_guard(row) for row in taken)]
+        if taken:
+            operations.append(_remove("Logical_Router_Port", port.uuid, "gateway_chassis", (row.uuid for row in taken)))
         for index, (chassis, priority) in enumerate(added):
             row = {"name": f"{port.name}-{chassis}", "chassis_name": chassis, "priority": priority}
             operations.append({"op": "insert", "table": "Gateway_Chassis", "row": row, "uuid-name": f"row{index}"})

@@ -125,10 +125,24 @@ def test_router_port_gets_address_and_mac_at_once(site: Northbound) -> None:
 def test_gateway_chassis_are_added_as_kube_ovn_names_them(site: Northbound) -> None:
     port = port_of(site.observe())
     site.delete_gateway_chassis(port, port.gateway_chassis[:1])
-    site.add_gateway_chassis(port, [(CHASSIS[0], 7), ("c-009", 6)])
+    site.add_gateway_chassis(port_of(site.observe()), [(CHASSIS[0], 7), ("c-009", 6)])
     rows = port_of(site.observe()).gateway_chassis
     assert [(row.chassis, row.priority) for row in rows] == [("c-002", 99), ("c-003", 98), ("c-001", 7), ("c-009", 6)]
     assert rows[2].name == f"ovn-cluster-external-{CHASSIS[0]}"
+
+
+def test_a_row_that_has_a_gateways_name_for_another_chassis_makes_room(site: Northbound) -> None:
+    """Names are unique, and Kube-OVN looks for names: it would take that row for the gateway's."""
+    port = port_of(site.observe())
+    where = [["chassis_name", "==", CHASSIS[0]]]
+    site.nb.transact([{"op": "update", "table": "Gateway_Chassis", "where": where, "row": {"chassis_name": "typo"}}])
+    with pytest.raises(GuardFailed):
+        site.add_gateway_chassis(port, [(CHASSIS[0], 97)])  # it was another one when that was planned
+    changed = port_of(site.observe())
+    site.add_gateway_chassis(changed, [(CHASSIS[0], 97)])
+    rows = port_of(site.observe()).gateway_chassis
+    assert [(row.chassis, row.priority) for row in rows] == [(CHASSIS[1], 99), (CHASSIS[2], 98), (CHASSIS[0], 97)]
+    assert {row.name for row in rows} == {row.name for row in port.gateway_chassis}
 
 
 def test_the_localnet_port_keeps_its_other_options(site: Northbound) -> None:
