@@ -112,6 +112,7 @@ class RouterPort:
     mac: str
     networks: tuple[str, ...]
     gateway_chassis: tuple[GatewayChassis, ...] = ()
+    enabled: bool = True
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class SwitchPort:
     options: Mapping[str, str] = field(default_factory=dict)
     up: bool | None = None
     tag: int | None = None  # VLAN of a localnet port
+    enabled: bool = True
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,21 @@ class Writes:
         guards = guard("Logical_Switch_Port", port.uuid, {"name": port.name, "options": to_map(port.options)})
         self.nb.transact([guards, _update("Logical_Switch_Port", port.uuid, row)])
 
+    def mend_ports(self, router_port: RouterPort | None, switch_ports: Sequence[tuple[SwitchPort, str]]) -> None:
+        """Have ports in service again, as Kube-OVN makes them: the router port, and the switch's with their address."""
+        guards, writes = [], []
+        enabled = to_set(())  # Kube-OVN says nothing, which is as good as true
+        if router_port is not None:
+            guards.append(_port_guard(router_port))
+            writes.append(_update("Logical_Router_Port", router_port.uuid, {"enabled": enabled}))
+        for port, address in switch_ports:
+            row = {"name": port.name, "type": port.type, "addresses": to_set(port.addresses)}
+            guards.append(guard("Logical_Switch_Port", port.uuid, row))
+            row = {"addresses": to_set([address]), "enabled": enabled}
+            writes.append(_update("Logical_Switch_Port", port.uuid, row))
+        if writes:
+            self.nb.transact([*guards, *writes])
+
     def set_distribution(self, rules: Sequence[tuple[NatRule, HolderPort | None]]) -> None:
         """Have NAT done on the holder's own node (with its port), or (None) on the active gateway, a batch at once."""
         for start in range(0, len(rules), BATCH):

@@ -54,8 +54,9 @@ LEADER_LABELS = {NB_DATABASE: "ovn-nb-leader=true", SB_DATABASE: "ovn-sb-leader=
 FEW_PORTS = 16  # up to so many ports are asked for one by one; above, all bindings are read at once
 
 NAT_COLUMNS = ("_uuid", "type", "external_ip", "logical_ip", "logical_port", "external_mac", "options")
-POLICY_COLUMNS = ("_uuid", "priority", "match", "action", "nexthop", "nexthops")
-PORT_COLUMNS = ("_uuid", "name", "type", "addresses", "options", "up", "tag")
+POLICY_COLUMNS = ("_uuid", "priority", "match", "action", "nexthop", "nexthops", "external_ids")
+PORT_COLUMNS = ("_uuid", "name", "type", "addresses", "options", "up", "tag", "enabled")
+ROUTER_PORT_COLUMNS = ("_uuid", "name", "mac", "networks", "gateway_chassis", "enabled")
 
 
 class Northbound(Writes):
@@ -79,8 +80,8 @@ class Northbound(Writes):
         names = self.names
         routers, router_ports, gateways, nats, policies, switches, switch_ports, settings = self.nb.select_many(
             [
-                ("Logical_Router", ("_uuid", "nat", "policies"), [("name", "==", DEFAULT_VPC)]),
-                ("Logical_Router_Port", ("_uuid", "name", "mac", "networks", "gateway_chassis"), ()),
+                ("Logical_Router", ("_uuid", "nat", "policies", "static_routes"), [("name", "==", DEFAULT_VPC)]),
+                ("Logical_Router_Port", ROUTER_PORT_COLUMNS, ()),
                 ("Gateway_Chassis", ("_uuid", "name", "chassis_name", "priority"), ()),
                 ("NAT", NAT_COLUMNS, ()),
                 ("Logical_Router_Policy", POLICY_COLUMNS, [("priority", "==", REROUTE_PRIORITY)]),

@@ -31,7 +31,13 @@ def router_port(row: Row, gateways: Sequence[Row]) -> RouterPort:
         if gateway["_uuid"] in own
     ]
     ordered = tuple(sorted(chassis, key=lambda item: (-item.priority, item.name)))
-    return RouterPort(row["_uuid"], row["name"], row["mac"], tuple(sorted(many(row["networks"]))), ordered)
+    networks = tuple(sorted(many(row["networks"])))
+    return RouterPort(row["_uuid"], row["name"], row["mac"], networks, ordered, _enabled(row))
+
+
+def _enabled(row: Row) -> bool:
+    """Whether a port is in service. OVN takes one that says nothing for enabled."""
+    return one(row.get("enabled")) is not False
 
 
 def nat_rule(row: Row) -> NatRule:
@@ -51,8 +57,8 @@ def policy(row: Row) -> RoutePolicy:
 def switch_port(row: Row) -> SwitchPort:
     """A logical switch port."""
     addresses = tuple(sorted(many(row["addresses"])))
-    tag = one(row.get("tag"))
-    return SwitchPort(row["_uuid"], row["name"], row["type"], addresses, row["options"], one(row["up"]), tag)
+    kind, up, tag = row["type"], one(row["up"]), one(row.get("tag"))
+    return SwitchPort(row["_uuid"], row["name"], kind, addresses, row["options"], up, tag, _enabled(row))
 
 
 def chassis(row: Row, addresses: Mapping[str, str]) -> Chassis:

@@ -145,6 +145,26 @@ def test_a_row_that_has_a_gateways_name_for_another_chassis_makes_room(site: Nor
     assert {row.name for row in rows} == {row.name for row in port.gateway_chassis}
 
 
+def test_ports_that_were_put_out_of_service_are_put_back(site: Northbound) -> None:
+    before = site.observe()
+    spoilt = {"addresses": to_set(["0a:00:00:00:00:09"]), "enabled": False}
+    for name in ("localnet.external", "external-ovn-cluster"):
+        where = [["name", "==", name]]
+        site.nb.transact([{"op": "update", "table": "Logical_Switch_Port", "where": where, "row": spoilt}])
+    where = [["name", "==", "ovn-cluster-external"]]
+    site.nb.transact([{"op": "update", "table": "Logical_Router_Port", "where": where, "row": {"enabled": False}}])
+    seen = site.observe()
+    assert (port_of(before).enabled, port_of(seen).enabled) == (True, False)
+    assert [port.enabled for port in (*before.switch_ports, *seen.switch_ports)] == [True, True, False, False]
+    assert {port.addresses for port in seen.switch_ports} == {("0a:00:00:00:00:09",)}
+    pairs = list(zip(seen.switch_ports, ("router", "unknown"), strict=True))
+    site.mend_ports(port_of(seen), pairs)
+    assert site.observe() == before
+    with pytest.raises(GuardFailed):
+        site.mend_ports(None, pairs)
+    site.mend_ports(None, [])
+
+
 def test_the_localnet_port_keeps_its_other_options(site: Northbound) -> None:
     port = site.observe().switch_ports[1]
     site.set_localnet(port, "provider", 42)
