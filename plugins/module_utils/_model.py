@@ -156,6 +156,20 @@ class RoutePolicy:
     match: str
     action: str
     nexthops: tuple[str, ...]
+    vendor: str | None = None  # who made it, as it says itself: Kube-OVN marks its own
+
+
+@dataclass(frozen=True)
+class SourceRoute:
+    """A static route by source address on the VPC's router.
+
+    Kube-OVN makes one for each NAT row when it looks at the VPC, and takes it back only when it looks again
+    (handleAddOrUpdateVpc in pkg/controller/vpc.go of v1.14).
+    """
+
+    uuid: str
+    ip_prefix: str
+    nexthop: str
 
 
 @dataclass(frozen=True)
@@ -196,6 +210,8 @@ class Ovn:
     options: Mapping[str, str] = field(default_factory=dict)  # NB_Global's
     warm_chassis: str | None = None  # name of the chassis that holds the port of router WARM_UP
     holder_ports: Mapping[str, HolderPort] = field(default_factory=dict)  # of NAT rows' logical_ip, when asked for
+    foreign_rules: tuple[NatRule, ...] = ()  # NAT rows of other routers
+    routes: tuple[SourceRoute, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
@@ -22,6 +24,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     NatRule,
     RoutePolicy,
     RouterPort,
+    SourceRoute,
     SwitchPort,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
@@ -69,15 +72,20 @@ class Writes:
         operations.append(_remove("Logical_Router_Port", port.uuid, "gateway_chassis", members))
         self.nb.transact(operations)
 
-    def delete_leftovers(self, rules: Sequence[NatRule], policies: Sequence[RoutePolicy]) -> None:
-        """Delete NAT rows and routing policies of the default VPC's router, each only if it is still what was seen.
+    def delete_leftovers(
+        self, rules: Sequence[NatRule], policies: Sequence[RoutePolicy], routes: Sequence[SourceRoute] = ()
+    ) -> None:
+        """Delete NAT rows, policies and routes of the default VPC's router, each only if it is still what was seen.
 
-        A row and the policy of its overlay address go in one transaction, so that a run killed between leaves no half.
+        All that goes for one overlay address goes in one transaction, so that a run killed between leaves no half.
         """
-        for some_rules, some_policies in _batches(rules, policies):
-            operations = [_nat_guard(rule) for rule in some_rules]
-            operations += [_policy_guard(policy) for policy in some_policies]
-            operations += _remove_from_router("nat", some_rules) + _remove_from_router("policies", some_policies)
+        for portion in _batches(rules, policies, routes):
+            operations = [_nat_guard(rule) for rule in portion.rules]
+            operations += [_policy_guard(policy) for policy in portion.policies]
+            operations += [_route_guard(route) for route in portion.routes]
+            operations += _remove_from_router("nat", portion.rules)
+            operations += _remove_from_router("policies", portion.policies)
+            operations += _remove_from_router("static_routes", portion.routes)
             self.nb.transact(operations)
 
     def set_nexthops(self, policies: Sequence[RoutePolicy], nexthop: str) -> None:
@@ -232,6 +240,10 @@ def _policy_guard(policy: RoutePolicy, nexthops: bool = False) -> Operation:
     return guard("Logical_Router_Policy", policy.uuid, row)
 
 
+def _route_guard(route: SourceRoute) -> Operation:
+    return guard("Logical_Router_Static_Route", route.uuid, {"ip_prefix": route.ip_prefix, "nexthop": route.nexthop})
+
+
 def _distribution(rule: NatRule, port: HolderPort | None) -> list[Operation]:
     """As Kube-OVN makes a NAT row that is distributed, and one that is not."""
     row = {"logical_port": to_set([port.name] if port else []), "external_mac": to_set([port.mac] if port else [])}
@@ -252,23 +264,36 @@ def _remove(table: str, row_uuid: str, column: str, members: Iterable[str]) -> O
     return {"op": "mutate", "table": table, "where": [["_uuid", "==", uuid(row_uuid)]], "mutations": [mutation]}
 
 
-def _remove_from_router(column: str, rows: Sequence[NatRule] | Sequence[RoutePolicy]) -> list[Operation]:
+def _remove_from_router(column: str, rows: Sequence[NatRule | RoutePolicy | SourceRoute]) -> list[Operation]:
     mutation = [column, "delete", to_set(uuid(row.uuid) for row in rows)]
     condition = ["name", "==", DEFAULT_VPC]
     operation = {"op": "mutate", "table": "Logical_Router", "where": [condition], "mutations": [mutation]}
     return [operation] if rows else []
 
 
+@dataclass
+class _Portion:
+    """What goes in one transaction."""
+
+    rules: list[NatRule] = field(default_factory=list)
+    policies: list[RoutePolicy] = field(default_factory=list)
+    routes: list[SourceRoute] = field(default_factory=list)
+
+
 def _batches(
-    rules: Sequence[NatRule], policies: Sequence[RoutePolicy]
-) -> Iterable[tuple[list[NatRule], list[RoutePolicy]]]:
+    rules: Sequence[NatRule], policies: Sequence[RoutePolicy], routes: Sequence[SourceRoute]
+) -> Iterable[_Portion]:
     """Portions of at most BATCH overlay addresses, each with all that is to go for them."""
-    groups: dict[str, tuple[list[NatRule], list[RoutePolicy]]] = {}
+    places: dict[str, int] = {}
+    portions: dict[int, _Portion] = defaultdict(_Portion)
+
+    def portion_of(address: str) -> _Portion:
+        return portions[places.setdefault(address, len(places)) // BATCH]
+
     for rule in rules:
-        groups.setdefault(rule.logical_ip, ([], []))[0].append(rule)
+        portion_of(rule.logical_ip).rules.append(rule)
     for policy in policies:
-        groups.setdefault(policy.match.rpartition(" ")[2], ([], []))[1].append(policy)
-    portions = list(groups.values())
-    for start in range(0, len(portions), BATCH):
-        portion = portions[start : start + BATCH]
-        yield [rule for group in portion for rule in group[0]], [policy for group in portion for policy in group[1]]
+        portion_of(policy.match.rpartition(" ")[2]).policies.append(policy)
+    for route in routes:
+        portion_of(route.ip_prefix.partition("/")[0]).routes.append(route)
+    return portions.values()

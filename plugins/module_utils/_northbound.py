@@ -44,6 +44,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._rows import (
     nat_rule,
     policy,
     router_port,
+    source_route,
     switch_port,
 )
 
@@ -78,13 +79,14 @@ class Northbound(Writes):
         ports: whose chassis is wanted, too. holders: whether the ports of NAT rows' overlay addresses are.
         """
         names = self.names
-        routers, router_ports, gateways, nats, policies, switches, switch_ports, settings = self.nb.select_many(
+        routers, router_ports, gateways, nats, policies, routes, switches, switch_ports, settings = self.nb.select_many(
             [
                 ("Logical_Router", ("_uuid", "nat", "policies", "static_routes"), [("name", "==", DEFAULT_VPC)]),
                 ("Logical_Router_Port", ROUTER_PORT_COLUMNS, ()),
                 ("Gateway_Chassis", ("_uuid", "name", "chassis_name", "priority"), ()),
                 ("NAT", NAT_COLUMNS, ()),
                 ("Logical_Router_Policy", POLICY_COLUMNS, [("priority", "==", REROUTE_PRIORITY)]),
+                ("Logical_Router_Static_Route", ("_uuid", "ip_prefix", "nexthop"), [("policy", "==", "src-ip")]),
                 ("Logical_Switch", ("_uuid", "ports"), [("name", "==", names.switch)]),
                 # All ports of pods have no type: leaving them out keeps the read small on big clusters.
                 ("Logical_Switch_Port", PORT_COLUMNS, [] if holders else [("type", "!=", "")]),
@@ -93,6 +95,7 @@ class Northbound(Writes):
         )
         own_nats = {key for router in routers for key in many(router["nat"])}
         own_policies = {key for router in routers for key in many(router["policies"])}
+        own_routes = {key for router in routers for key in many(router["static_routes"])}
         members = {key for switch in switches for key in many(switch["ports"])}
         rules = tuple(nat_rule(row) for row in nats if row["_uuid"] in own_nats)
         found = holder_ports(switch_ports, {rule.logical_ip for rule in rules}) if holders else {}
@@ -113,6 +116,8 @@ class Northbound(Writes):
             other_ports=tuple(port for port in lrps if port.name != names.router_port),
             options=settings[0]["options"] if settings else {},
             holder_ports={ip: replace(port, chassis=bound.get(port.name)) for ip, port in found.items()},
+            foreign_rules=tuple(nat_rule(row) for row in nats if row["_uuid"] not in own_nats),
+            routes=tuple(source_route(row) for row in routes if row["_uuid"] in own_routes),
         )
 
     def _switch_ports(self, members: Collection[str], typed: Sequence[Row]) -> tuple[SwitchPort, ...]:

@@ -17,6 +17,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     NatRule,
     RoutePolicy,
     RouterPort,
+    SourceRoute,
     SwitchPort,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import Row, many, one
@@ -51,7 +52,13 @@ def policy(row: Row) -> RoutePolicy:
     """A routing policy."""
     # `nexthop` is the older column; `nexthops` may be missing altogether in an old schema.
     nexthops = tuple(sorted({*many(row.get("nexthops")), *many(row.get("nexthop"))}))
-    return RoutePolicy(row["_uuid"], row["priority"], row["match"], row["action"], nexthops)
+    vendor = (row.get("external_ids") or {}).get("vendor")
+    return RoutePolicy(row["_uuid"], row["priority"], row["match"], row["action"], nexthops, vendor)
+
+
+def source_route(row: Row) -> SourceRoute:
+    """A static route by source address."""
+    return SourceRoute(row["_uuid"], row["ip_prefix"], row["nexthop"])
 
 
 def switch_port(row: Row) -> SwitchPort:

@@ -248,6 +248,35 @@ def test_leftovers_go_and_nothing_else(site: Northbound) -> None:
     assert sorted(row["priority"] for row in left) == [29250, 29250, 31000]  # one here, one of another VPC
 
 
+def test_routes_by_source_go_with_their_eip(site: Northbound) -> None:
+    """Kube-OVN makes one for each NAT row and leaves it. One to a destination, or another router's, is not read."""
+    rows = [("10.253.0.11", "src-ip", "a"), ("10.253.0.12", "src-ip", "b"), ("10.253.0.11/32", "dst-ip", "c")]
+    table = "Logical_Router_Static_Route"
+    row = {"nexthop": GATEWAY, "ip_prefix": "10.253.0.11", "policy": "src-ip"}
+    operations: list[Any] = [{"op": "insert", "table": table, "row": row, "uuid-name": "d"}]
+    for prefix, way, name in rows:
+        row = {"nexthop": GATEWAY, "ip_prefix": prefix, "policy": way}
+        operations.append({"op": "insert", "table": table, "row": row, "uuid-name": name})
+    for router, names in (("ovn-cluster", "abc"), ("vpc1", "d")):
+        mutation = ["static_routes", "insert", to_set([named_uuid(name) for name in names])]
+        where = [["name", "==", router]]
+        operations.append({"op": "mutate", "table": "Logical_Router", "where": where, "mutations": [mutation]})
+    site.nb.transact(operations)
+    before = site.observe()
+    assert sorted((route.ip_prefix, route.nexthop) for route in before.routes) == [
+        ("10.253.0.11", GATEWAY),
+        ("10.253.0.12", GATEWAY),
+    ]
+    mine = [route for route in before.routes if route.ip_prefix == "10.253.0.11"]
+    with pytest.raises(GuardFailed):
+        site.delete_leftovers([], [], [replace(mine[0], nexthop="10.4.19.2")])
+    site.delete_leftovers([rule for rule in before.nat_rules if rule.logical_ip == "10.253.0.11"], [], mine)
+    after = site.observe()
+    assert [route.ip_prefix for route in after.routes] == ["10.253.0.12"]
+    assert addresses(after.nat_rules) == ["10.4.19.102"]
+    assert len(site.nb.select(table, ["_uuid"])) == 3
+
+
 def test_a_row_that_was_given_to_another_meanwhile_is_not_deleted(site: Northbound) -> None:
     before = site.observe()
     rule = before.nat_rules[0]
