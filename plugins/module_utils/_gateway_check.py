@@ -252,9 +252,10 @@ def _check_eips(gateway: IPv4Interface, own: IPv4Interface, seen: Observed, prob
         ip_network(cidr, strict=False) for cidr in (seen.ovn.router_port.networks if seen.ovn.router_port else ())
     ]
     strangers = []
+    shared = _shared(seen)
     for address, user in sorted(_eips(seen).items()):
         for path, host in (("nic_ip", own.ip), ("gateway", gateway.ip)):
-            if address == host:
+            if address == host and not (path == "nic_ip" and str(address) in shared):
                 hint = "take a free address, or release the EIP first"
                 problems.append(Problem(path, f"{address} is an EIP in use, of {user}", hint))
         if not_a_host_of(address, own.network) and any(address in network for network in current):
@@ -262,6 +263,18 @@ def _check_eips(gateway: IPv4Interface, own: IPv4Interface, seen: Observed, prob
     if strangers:
         text = f"EIPs in use would be outside of {own.network}: {', '.join(strangers)}"
         problems.append(Problem("nic_ip", text, "release them first"))
+
+
+def _shared(seen: Observed) -> set[str]:
+    """The router port's address where it is the source of pods' connections too, as is usual with OVN.
+
+    A disabled gateway has no port and keeps its NAT rows: then the address is on record only.
+    """
+    port = seen.ovn.router_port
+    networks = port.networks if port else [(seen.config_map or {}).get("nic-ip", "")]
+    own = {network.split("/")[0] for network in networks}
+    others = {rule.external_ip for rule in seen.ovn.nat_rules if rule.type != "snat"}
+    return {rule.external_ip for rule in seen.ovn.nat_rules if rule.external_ip in own} - others
 
 
 def _eips(seen: Observed) -> dict[IPv4Address, str]:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import absent_problems, wanted
-from ansible_collections.kubeovn.core.plugins.module_utils._model import NatRule
-from support.gateway_cases import MACS, bare, gateway, up
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import SUBNETS, VPCS, Cluster, Resource
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import absent_problems, site_problems, wanted
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_site import GatewaySite
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Names, NatRule, Ovn
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
+from support.gateway_cases import MACS, bare, gateway, run, up
 from support.gateway_world import World
 
 OPTIONS: dict[str, Any] = {
@@ -73,13 +77,79 @@ def test_addresses_of_others_are_refused() -> None:
     nodes = tuple(replace(node, internal_ips=("10.4.19.254",)) for node in seen.nodes)
     seen = replace(seen, nodes=nodes, overlays={})
     assert "address of node g1" in next(one.text for one in wanted(OPTIONS, seen)[1])
+    nodes = tuple(replace(node, internal_ips=(), external_ips=("10.4.19.254",)) for node in seen.nodes)
+    assert "address of node g1" in next(one.text for one in wanted(OPTIONS, replace(seen, nodes=nodes))[1])
 
 
-def test_a_cluster_that_ignores_the_config_map_is_refused() -> None:
-    seen = replace(bare().observe(), extra_subnets=("extra",))
-    assert "extraExternalSubnets" in wanted(OPTIONS, seen)[1][0].text
+def test_the_router_ports_address_may_be_the_source_of_pods_connections() -> None:
+    """The usual SNAT of OVN. As an EIP it would be somebody's, and so would any other address."""
+    world = up("g1", "g2")
+    own = NatRule("n", "snat", "10.4.19.254", "10.253.0.0/16")
+    world.nats = (own,)
+    assert refusals(world) == {}
+    assert "EIP in use" in refusals(world, gateway="10.4.19.254/24", nic_ip="10.4.19.253/24")["gateway"]
+    run(gateway("g1", "g2", enabled=False), world)
+    assert world.mac is None
+    assert refusals(world) == {}  # it can be enabled again
+    world = up("g1", "g2")
+    world.nats = (own, NatRule("m", "dnat_and_snat", "10.4.19.254", "10.253.0.5"))
+    assert "EIP in use" in refusals(world)["nic_ip"]
+    world.nats = (NatRule("n", "snat", "10.4.19.200", "10.253.0.0/16"),)
+    assert "EIP in use" in refusals(world, nic_ip="10.4.19.200/24")["nic_ip"]
 
 
+# --- what the site shows ----------------------------------------------------------------------------------------------
+
+
+class Objects:
+    """A cluster that has these objects, and rights but for some verbs."""
+
+    def __init__(self, vpc: Mapping[str, Any], subnets: Mapping[str, Any], denied: str = "") -> None:
+        self._vpc: Mapping[str, Any] = {"metadata": {"name": "ovn-cluster"}, **vpc}
+        self._subnets: Sequence[Mapping[str, Any]] = [
+            {"metadata": {"name": name}, "spec": spec} for name, spec in subnets.items()
+        ]
+        self._denied = denied
+
+    def get(self, _kind: Resource, _namespace: str | None, _name: str) -> None:
+        return None
+
+    def list(self, kind: Resource, **_options: bool) -> Sequence[Mapping[str, Any]]:
+        return {VPCS: [self._vpc], SUBNETS: self._subnets}.get(kind, [])
+
+    def may(self, verb: str, _kind: Resource, _namespace: str | None, _name: str | None) -> bool:
+        return verb != self._denied
+
+
+class Databases:
+    """OVN as the model has it."""
+
+    names = Names()
+
+    def observe(self, holders: bool) -> Ovn:
+        assert not holders
+        return bare().observe().ovn
+
+
+def site_of(vpc: Mapping[str, Any], subnets: Mapping[str, Any], denied: str = "") -> GatewaySite:
+    cluster, ovn = cast(Cluster, Objects(vpc, subnets, denied)), cast(Northbound, Databases())
+    return GatewaySite(cluster, ovn, "kube-system", {}, holders=False)
+
+
+def test_only_what_the_default_vpc_routes_is_an_overlay() -> None:
+    """A VPC NAT gateway's network is the physical one itself, and another VPC may have any address."""
+    cidr = {"cidrBlock": "10.4.19.0/24"}
+    subnets = {
+        "vpc-nat": {**cidr, "provider": "vpc-nat.kube-system"},
+        "tenant": {**cidr, "vpc": "isolated", "provider": "ovn"},
+        "vlan": {**cidr, "vlan": "v", "provider": "ovn"},
+        "join": {"cidrBlock": "100.64.0.0/17", "vpc": "ovn-cluster", "provider": "ovn"},
+        "old": {"cidrBlock": "10.5.0.0/16"},
+    }
+    assert site_of({}, subnets).observe().overlays == {"join": "100.64.0.0/17", "old": "10.5.0.0/16"}
+
+
+@pytest.mark.parametrize(("create", "verbs"), [(True, ["patch", "create"]), (False, ["patch"])])
 def test_a_mac_left_out_is_kept_or_derived() -> None:
     options = {**OPTIONS, "nic_mac": None}
     fresh = wanted(options, bare().observe())[0].nic_mac
