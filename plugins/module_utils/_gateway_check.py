@@ -232,7 +232,7 @@ def _check_networks(gateway: IPv4Interface, own: IPv4Interface, seen: Observed, 
 
 def _users_of(address: IPv4Address, seen: Observed) -> Iterator[str]:
     text = str(address)
-    yield from (f"node {node.name}" for node in seen.nodes if text in node.internal_ips)
+    yield from (f"node {node.name}" for node in seen.nodes if text in (*node.internal_ips, *node.external_ips))
     for port in seen.ovn.other_ports:
         if any(str(ip_interface(network).ip) == text for network in port.networks):
             yield f"router port {port.name}"

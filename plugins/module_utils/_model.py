@@ -90,6 +90,7 @@ class GatewayNode:
     gateway_label: str | None  # value of ovn.kubernetes.io/external-gw
     chassis: str | None  # OVN chassis name, from annotation ovn.kubernetes.io/chassis
     internal_ips: tuple[str, ...] = ()
+    external_ips: tuple[str, ...] = ()
     userspace: bool = False  # Open vSwitch forwards in user space there: Kube-OVN then never deletes a bridge
 
 

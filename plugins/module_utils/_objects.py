@@ -107,9 +107,14 @@ def gateway_node(node: Object) -> GatewayNode:
         ready=conditions.get("Ready") == "True",
         gateway_label=labels.get(GATEWAY_LABEL),
         chassis=notes_of(node).get(CHASSIS_ANNOTATION) or None,
-        internal_ips=tuple(item["address"] for item in status.get("addresses") or [] if item["type"] == "InternalIP"),
+        internal_ips=_node_addresses(status, "InternalIP"),
+        external_ips=_node_addresses(status, "ExternalIP"),
         userspace=labels.get(DATAPATH_LABEL) == "userspace",
     )
+
+
+def _node_addresses(status: Object, kind: str) -> tuple[str, ...]:
+    return tuple(item["address"] for item in status.get("addresses") or [] if item["type"] == kind)
 
 
 def flag_of(deployment: Object | None, name: str) -> str | None:

@@ -97,10 +97,14 @@ def test_nodes() -> None:
         },
         "status": {
             "conditions": [{"type": "MemoryPressure", "status": "True"}, {"type": "Ready", "status": "Unknown"}],
-            "addresses": [{"type": "InternalIP", "address": "10.4.18.11"}, {"type": "Hostname", "address": "n1"}],
+            "addresses": [
+                {"type": "InternalIP", "address": "10.4.18.11"},
+                {"type": "ExternalIP", "address": "10.4.19.11"},
+                {"type": "Hostname", "address": "n1"},
+            ],
         },
     }
-    assert gateway_node(node) == GatewayNode("n1", False, "false", "c1", ("10.4.18.11",))
+    assert gateway_node(node) == GatewayNode("n1", False, "false", "c1", ("10.4.18.11",), ("10.4.19.11",))
     node["status"]["conditions"][1]["status"] = "True"  # type: ignore[index]
     assert gateway_node(node).ready
     assert gateway_node({"metadata": {"name": "n2"}}) == GatewayNode("n2", False, None, None)
