@@ -21,10 +21,11 @@ from ansible_collections.kubeovn.core.plugins.module_utils._addresses import (
     parse_interface,
     parse_mac,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed, hand_labelled, written_data
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CHASSIS_ANNOTATION,
     CONFIG_MAP,
+    GATEWAY_LABEL,
     ExternalGateway,
     Plan,
     Problem,
@@ -62,7 +63,7 @@ def wanted(options: Mapping[str, Any], seen: Observed) -> tuple[ExternalGateway,
     )
     if asked.type == "distributed" and asked.enabled:
         problems += _distributed_problems(asked, seen)
-    problems += [*site_problems(seen), *_subnet_problems(gateway, seen)]
+    problems += [*site_problems(seen), *_subnet_problems(gateway, seen), *_blocking_nodes(asked, seen)]
     return asked, problems
 
 
@@ -166,6 +167,22 @@ def _node_problems(path: str, name: str, seen: Observed) -> Iterable[Problem]:
         text = f"chassis {node.chassis} of node {name} calls itself {chassis.hostname!r}"
         hint = f"Kube-OVN finds chassis by hostname: on the node, ovs-vsctl set open . external-ids:hostname={name}"
         yield Problem(path, text, hint)
+
+
+def _blocking_nodes(gateway: ExternalGateway, seen: Observed) -> Iterable[Problem]:
+    """Nodes that others labelled and whose chassis the controller would not find: it then makes nothing at all.
+
+    Only where it has something to make of the ConfigMap: a node that is just starting is no harm to a gateway at rest.
+    """
+    if not gateway.enabled or not written_data(gateway, seen):
+        return
+    known = {row.name for row in seen.ovn.chassis}
+    for name in hand_labelled(gateway, seen):
+        node = seen.node(name)
+        if node and node.gateway_label == "true" and node.chassis not in known:
+            text = f"has label {GATEWAY_LABEL}=true, and its chassis is not in OVN's southbound database"
+            hint = "kube-ovn-controller would make no gateway at all; see to ovs-ovn there, or take the label off"
+            yield Problem(f"node {name}", text, hint)
 
 
 def _check_drained(drained: Sequence[str], names: Sequence[str], problems: list[Problem]) -> None:

@@ -98,6 +98,23 @@ def test_the_router_ports_address_may_be_the_source_of_pods_connections() -> Non
     assert "EIP in use" in refusals(world, nic_ip="10.4.19.200/24")["nic_ip"]
 
 
+def test_a_labelled_node_without_a_chassis_is_named_when_the_controller_has_work() -> None:
+    """It ends the controller's turn before it makes anything."""
+    world = up("g1", "g2")
+    world.machines["g4"].label = "true"
+    seen = world.observe()
+    chassis = tuple(row for row in seen.ovn.chassis if row.name != "g4")
+    stopped = replace(seen, ovn=replace(seen.ovn, chassis=chassis))
+    bare_nodes = tuple(replace(node, chassis=None) if node.name == "g4" else node for node in seen.nodes)
+    for broken in (stopped, replace(seen, nodes=bare_nodes)):
+        assert wanted(OPTIONS, broken)[1] == []  # nothing is to be made
+        found = wanted({**OPTIONS, "nodes": ["g1", "g2", "g3"]}, broken)[1]
+        assert [problem.path for problem in found] == ["node g4"]
+        assert "chassis is not in OVN's southbound database" in found[0].text
+        assert wanted({**OPTIONS, "nodes": ["g1", "g3"], "enabled": False}, broken)[1] == []  # it only takes away
+    assert wanted({**OPTIONS, "nodes": ["g1", "g2", "g3"]}, seen)[1] == []
+
+
 # --- what the site shows ----------------------------------------------------------------------------------------------
 
 
