@@ -44,6 +44,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._northbound import CE
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import flag_of, gateway_node, notes_of
 
 FALSE_FLAGS = ("0", "f", "F", "FALSE", "False", "false")  # as Go reads a flag
+FIRST_NIC = ("ovn", "")  # providers of a subnet that pods' first NICs are in
+Right = tuple[str, Resource, "str | None", "str | None"]  # verb, resource, namespace, name
 RIGHTS_HINT = "docs/rbac.yml lists the rights needed"
 
 
@@ -132,15 +134,14 @@ class GatewaySite:
 
     def denied(self, actions: Sequence[str], create: bool) -> list[Problem]:
         """The rights that this identity lacks for these actions."""
-        verb = "create" if create else "patch"
-        write = (verb, CONFIG_MAPS, self._namespace, None if create else CONFIG_MAP)
-        label = ("patch", NODES, None, None)
-        needed: dict[str, tuple[str, Resource, str | None, str | None]] = {
-            "write_config_map": write,
-            "note": ("patch", CONFIG_MAPS, self._namespace, CONFIG_MAP),
-            "delete_config_map": ("delete", CONFIG_MAPS, self._namespace, CONFIG_MAP),
-            "label": label,
-            "keep_labels": label,
+        patch: Right = ("patch", CONFIG_MAPS, self._namespace, CONFIG_MAP)  # what a write begins with
+        label: Right = ("patch", NODES, None, None)
+        needed: dict[str, list[Right]] = {
+            "write_config_map": [patch, *([("create", CONFIG_MAPS, self._namespace, None)] if create else [])],
+            "note": [patch],
+            "delete_config_map": [("delete", CONFIG_MAPS, self._namespace, CONFIG_MAP)],
+            "label": [label],
+            "keep_labels": [label],
         }
         rights = [needed[action] for action in actions if action in needed]
         # Whoever writes looks again, and from the second look on at this VPC alone.
@@ -149,14 +150,14 @@ class GatewaySite:
     def denied_reading(self, by_exec: bool) -> list[Problem]:
         """The rights to look that this identity lacks. by_exec: OVN is reached through its pods."""
         lists: list[Resource] = [NODES, VPCS, SUBNETS, OVN_EIPS]
-        rights: list[tuple[str, Resource, str | None, str | None]] = [("list", kind, None, None) for kind in lists]
+        rights: list[Right] = [("list", kind, None, None) for kind in lists]
         rights += [("get", CONFIG_MAPS, self._namespace, CONFIG_MAP), ("get", VPCS, None, DEFAULT_VPC)]
         rights += [("get", VLANS, None, None)]
         if by_exec:
             rights += [("list", PODS, CENTRAL_NAMESPACE, None), ("create", POD_EXEC, CENTRAL_NAMESPACE, None)]
         return self._lacking(rights)
 
-    def _lacking(self, rights: Sequence[tuple[str, Resource, str | None, str | None]]) -> list[Problem]:
+    def _lacking(self, rights: Sequence[Right]) -> list[Problem]:
         return [
             Problem(f"{verb} {resource}", "this identity may not do that", RIGHTS_HINT)
             for verb, resource, namespace, name in dict.fromkeys(rights)

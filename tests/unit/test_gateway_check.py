@@ -167,6 +167,13 @@ def test_only_what_the_default_vpc_routes_is_an_overlay() -> None:
 
 
 @pytest.mark.parametrize(("create", "verbs"), [(True, ["patch", "create"]), (False, ["patch"])])
+def test_each_right_that_a_write_of_the_config_map_needs_is_asked_for(create: bool, verbs: list[str]) -> None:
+    """It begins with a patch, whether the ConfigMap is there or not."""
+    for verb in ("patch", "create"):
+        denied = site_of({}, {}, denied=verb).denied(["write_config_map"], create)
+        assert [problem.path for problem in denied] == ([f"{verb} configmaps"] if verb in verbs else [])
+
+
 def test_a_mac_left_out_is_kept_or_derived() -> None:
     options = {**OPTIONS, "nic_mac": None}
     fresh = wanted(options, bare().observe())[0].nic_mac
