@@ -61,7 +61,7 @@ class Observed:
     nodes: tuple[GatewayNode, ...]  # of the whole cluster
     ovn: Ovn
     notes: Texts = field(default_factory=dict)  # the ConfigMap's annotations
-    extra_subnets: tuple[str, ...] = ()  # of the default VPC: with one of these Kube-OVN ignores the ConfigMap
+    extra_subnets: tuple[str, ...] = ()  # fields of the default VPC with which Kube-OVN ignores the ConfigMap
     enabled: bool | None = (
         None  # the default VPC's spec.enableExternal: written when labels and NB are (its status may lag)
     )

@@ -101,8 +101,10 @@ def disruption_problems(plan: Plan, limit: str) -> list[Problem]:
 def site_problems(seen: Observed) -> Iterator[Problem]:
     """What about the cluster keeps the ConfigMap from having any effect."""
     if seen.extra_subnets:
-        text = f"spec.extraExternalSubnets is set ({', '.join(seen.extra_subnets)}): Kube-OVN then ignores {CONFIG_MAP}"
-        hint = "these subnets' own gateways rule instead; clear it: kubectl edit vpc ovn-cluster"
+        text = f"is set, {'; '.join(seen.extra_subnets)}: Kube-OVN then ignores {CONFIG_MAP}, even for an empty list"
+        hint = "these subnets' own gateways rule instead; remove the field: kubectl edit vpc ovn-cluster"
+        if not any(field.startswith("spec.") for field in seen.extra_subnets):
+            hint += " --subresource=status"
         yield Problem("vpc ovn-cluster", text, hint)
     if seen.ovn.router_uuid is None:
         text = "NB has no logical router ovn-cluster"

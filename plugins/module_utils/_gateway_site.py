@@ -43,6 +43,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import CENTRAL_NAMESPACE, Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import flag_of, gateway_node, notes_of
 
+EXTRA = "extraExternalSubnets"
 FALSE_FLAGS = ("0", "f", "F", "FALSE", "False", "false")  # as Go reads a flag
 FIRST_NIC = ("ovn", "")  # providers of a subnet that pods' first NICs are in
 Right = tuple[str, Resource, "str | None", "str | None"]  # verb, resource, namespace, name
@@ -79,7 +80,7 @@ class GatewaySite:
             notes=notes_of(config_map),
             nodes=tuple(sorted(map(gateway_node, self._cluster.list(NODES)), key=lambda node: node.name)),
             ovn=self.ovn.observe(holders=self._holders),
-            extra_subnets=tuple(spec.get("extraExternalSubnets") or status.get("extraExternalSubnets") or ()),
+            extra_subnets=_extra_subnets(spec, status),
             enabled=spec.get("enableExternal"),
             evidence=self._evidence,
             **self._lasting,
@@ -94,7 +95,7 @@ class GatewaySite:
             "overlays": {
                 name: one["cidrBlock"]
                 for name, one in specs.items()
-                if one.get("cidrBlock") and name != switch and not one.get("vlan")
+                if one.get("cidrBlock") and name != switch and _is_overlay(one)
             },
             "users": tuple(sorted(name for name, vpc in vpcs.items() if name != DEFAULT_VPC and _uses(vpc, switch))),
             "ovn_eips": {
@@ -143,7 +144,7 @@ class GatewaySite:
             "label": [label],
             "keep_labels": [label],
         }
-        rights = [needed[action] for action in actions if action in needed]
+        rights = [right for action in actions for right in needed.get(action, ())]
         # Whoever writes looks again, and from the second look on at this VPC alone.
         return self._lacking([*rights, ("get", VPCS, None, DEFAULT_VPC)] if actions else [])
 
@@ -200,8 +201,28 @@ class GatewaySite:
 def _uses(vpc: Mapping[str, Any], switch: str) -> bool:
     """Whether a custom VPC is to be connected to the external switch. Its status may lag behind for good."""
     spec = vpc.get("spec") or {}
-    extra = spec.get("extraExternalSubnets")
+    extra = spec.get(EXTRA)
     return switch in extra if extra else bool(spec.get("enableExternal"))
+
+
+def _is_overlay(subnet: Mapping[str, Any]) -> bool:
+    """Whether a Subnet is routed by the default VPC.
+
+    Another VPC may have the same addresses, and so may a network that OVN does not route, as a VPC NAT gateway's.
+    """
+    own_vpc = (subnet.get("vpc") or DEFAULT_VPC) == DEFAULT_VPC
+    return own_vpc and not subnet.get("vlan") and (subnet.get("provider") or "") in FIRST_NIC
+
+
+def _extra_subnets(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of the default VPC that put the ConfigMap out of use: an empty list does it too.
+
+    resyncExternalGateway in pkg/controller/external_gw.go of v1.14 looks at both for nil.
+    """
+    fields = {
+        f"{part}.{EXTRA}": values[EXTRA] for part, values in (("spec", spec), ("status", status)) if EXTRA in values
+    }
+    return tuple(f"{name}: {', '.join(value) or '[]'}" for name, value in fields.items() if value is not None)
 
 
 def _address(eip: Mapping[str, Any]) -> str | None:

@@ -166,6 +166,26 @@ def test_only_what_the_default_vpc_routes_is_an_overlay() -> None:
     assert site_of({}, subnets).observe().overlays == {"join": "100.64.0.0/17", "old": "10.5.0.0/16"}
 
 
+@pytest.mark.parametrize(
+    ("vpc", "fields"),
+    [
+        ({}, ()),
+        ({"spec": {"extraExternalSubnets": None}, "status": {"extraExternalSubnets": None}}, ()),
+        ({"spec": {"extraExternalSubnets": ["a", "b"]}}, ("spec.extraExternalSubnets: a, b",)),
+        ({"spec": {"extraExternalSubnets": []}}, ("spec.extraExternalSubnets: []",)),
+        ({"spec": {}, "status": {"extraExternalSubnets": ["a"]}}, ("status.extraExternalSubnets: a",)),
+    ],
+)
+def test_a_cluster_that_ignores_the_config_map_is_refused(vpc: dict[str, Any], fields: tuple[str, ...]) -> None:
+    seen = site_of(vpc, {}).observe()
+    assert seen.extra_subnets == fields
+    problems = list(site_problems(seen))
+    assert [problem.path for problem in problems] == ["vpc ovn-cluster"] * bool(fields)
+    for problem in problems:
+        assert all(field in problem.text for field in fields)
+        assert ("--subresource=status" in problem.hint) == fields[0].startswith("status")
+
+
 @pytest.mark.parametrize(("create", "verbs"), [(True, ["patch", "create"]), (False, ["patch"])])
 def test_each_right_that_a_write_of_the_config_map_needs_is_asked_for(create: bool, verbs: list[str]) -> None:
     """It begins with a patch, whether the ConfigMap is there or not."""
