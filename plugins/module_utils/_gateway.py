@@ -34,7 +34,7 @@ REVISION_KEY = "kubeovn-core-revision"  # Kube-OVN does not know it; a new value
 
 # The ConfigMap's annotations, which the controller does not look at. In normal state there is none of them.
 RESCUED_NOTE = "kubeovn.core/rescued"  # gateways whose row was taken out as they were dead, until they are proven
-LEAVING_NOTE = "kubeovn.core/leaving"  # gateways that are on their way out: their label is still to be taken back
+LEAVING_NOTE = "kubeovn.core/leaving"  # gateways of the list before: the label of those that go is still to be taken back
 HAND_NOTE = "kubeovn.core/hand-labelled"  # labels set by others that the controller may drop and that are put back
 
 COMING_NOTE = "kubeovn.core/coming"  # gateway chassis that the controller adds at its turn, and that go again

@@ -321,7 +321,9 @@ def _notes(gateway: ExternalGateway, seen: Observed, leaving: list[str], texts: 
     if texts:
         wanted[COMING_NOTE] = present(coming_rows(gateway, seen))
     if NODES_KEY in texts or "type" in texts:  # the controller drops labels then
-        wanted[LEAVING_NOTE] = present(dict.fromkeys([*seen.names_in(LEAVING_NOTE), *leaving]))
+        # Who stays is noted too: it shows the next run that the controller may still have to take its turn.
+        was = seen.listed if NODES_KEY in texts else []
+        wanted[LEAVING_NOTE] = present(dict.fromkeys([*seen.names_in(LEAVING_NOTE), *was, *leaving]))
         wanted[HAND_NOTE] = present(hand_labelled(gateway, seen))
     return {key: value for key, value in wanted.items() if value != (seen.notes.get(key) or None)}
 
@@ -376,16 +378,14 @@ def _disabling(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
 def _removal(seen: Observed, bfd: Texts) -> Iterable[Step]:
     by_hand = hand_labelled(None, seen)
     loss = f"whatever uses {', '.join(_networks(seen)) or 'the router port'}"
-    now = None if seen.disabled and not seen.ovn.router_port else loss
-    if seen.config_map is not None and by_hand and not seen.disabled:
-        # The controller drops these labels too: as long as the ConfigMap is there, it says which to put back.
-        data = {"data": {ENABLE_KEY: "false"}, "notes": {HAND_NOTE: present(by_hand)}}
-        yield Step("write_config_map", f"disable the gateway in ConfigMap {CONFIG_MAP}", loss, data, lasting=True)
+    if seen.config_map is not None and not seen.disabled:
+        # The controller drops all labels: as long as the ConfigMap is there, it says which of them to put back.
+        data = {"data": {ENABLE_KEY: "false"}, "notes": {HAND_NOTE: present(by_hand)} if by_hand else {}}
+        text = f"disable the gateway in ConfigMap {CONFIG_MAP}; kube-ovn-controller takes the nodes' labels back"
+        yield Step("write_config_map", text, loss, data, lasting=True)
     if by_hand and seen.config_map is not None:
         text = f"see that {', '.join(by_hand)} keep the gateway label that others gave them"
         yield Step("keep_labels", text, None, {"nodes": by_hand})
-    elif seen.config_map is not None:
-        yield _delete_config_map(now)
     if leftovers(seen):
         text = f"delete in NB what kube-ovn-controller leaves: {', '.join(leftovers(seen))}"
         yield Step("delete_external", text, loss if seen.ovn.router_port else None, lasting=True)
@@ -393,17 +393,12 @@ def _removal(seen: Observed, bfd: Texts) -> Iterable[Step]:
     if labelled:
         text = f"remove the gateway label from {', '.join(labelled)}; the node daemon takes the bridge away"
         yield Step("label", text, None, {"labels": dict.fromkeys(labelled)})
-    if by_hand and seen.config_map is not None:
-        yield _delete_config_map(None)
+    if seen.config_map is not None:  # the last thing that says which labels are the gateway's
+        yield Step("delete_config_map", f"delete ConfigMap {CONFIG_MAP}")
     yield from _cool_down(False, seen)
     mine = {key: None for key, value in bfd.items() if seen.ovn.options.get(key) == value}
     if mine:
         yield Step("set_options", f"take {', '.join(mine)} out of NB_Global's options", None, mine)
-
-
-def _delete_config_map(loss: str | None) -> Step:
-    text = f"delete ConfigMap {CONFIG_MAP}; kube-ovn-controller takes the nodes' labels back"
-    return Step("delete_config_map", text, loss, lasting=True)
 
 
 def _networks(seen: Observed) -> tuple[str, ...]:

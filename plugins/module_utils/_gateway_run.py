@@ -31,6 +31,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     wrong_localnet,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import absent_problems
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import CONTROLLER_PATIENCE
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIRST_CHASSIS_PRIORITY,
@@ -43,7 +44,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, Deadline, until
 
-CONTROLLER_PATIENCE = 10.0  # seconds; the controller looks every second
 CONTROLLER_TURN = 3.0  # seconds in which it has seen a changed ConfigMap and made of it what it makes of it
 WARM_UP_PATIENCE = 10.0  # seconds; sessions are up after 2 with OVN's own timers
 HIGH_PRIORITY = 1000  # above whatever the controller gives to a gateway chassis that it adds
@@ -205,6 +205,8 @@ class Run:
         self._quiet = self._clock.monotonic() + CONTROLLER_TURN
         nodes = [self.seen.node(name) for name in step.data.get("coming", ())]
         self._coming = {node.chassis for node in nodes if node and node.chassis}
+        if self._gateway is None:  # nothing is taken away that the controller is still to write
+            self._await_removal()
 
     def _note(self, step: Step) -> None:
         if all(value is None for value in step.data["notes"].values()):

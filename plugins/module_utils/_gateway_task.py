@@ -20,6 +20,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import
     disruption_problems,
     wanted,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import first_look
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import evidence_of
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_run import NotReached, Run
@@ -82,7 +83,7 @@ def _site(params: Mapping[str, Any], cluster: Cluster) -> GatewaySite:
 def _look(site: GatewaySite) -> Observed:
     """The first look. When this identity may not even look, say all that it may not."""
     try:
-        return site.observe()
+        return first_look(site.observe, SystemClock())
     except (ClusterError, OvsdbError) as error:
         cause = error if isinstance(error, ClusterError) else error.__cause__
         if isinstance(cause, ClusterError) and cause.status == 403:

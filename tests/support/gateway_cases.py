@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway import hand_labelled
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import first_look
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_run import NotReached, Run
 from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, HolderPort, NatRule, Plan
@@ -36,7 +38,7 @@ def bare() -> World:
 
 def run(asked: ExternalGateway | None, world: World, timeout: float = 60) -> Plan:
     """What the module does, with the model of a site."""
-    seen = world.observe()
+    seen = first_look(world.observe, world)
     steps = plan(asked, seen)
     doing = Run(asked, world, seen, world, timeout)
     problems = doing.check_controller([step.action for step in steps.steps])
@@ -54,6 +56,11 @@ def run(asked: ExternalGateway | None, world: World, timeout: float = 60) -> Pla
             reason.add_note(line)
         raise
     return steps
+
+
+def labelled_by_others(asked: ExternalGateway | None, world: World) -> list[str]:
+    """Whose label is to stay, once the controller has taken away what it still had to."""
+    return hand_labelled(asked, first_look(world.observe, world))
 
 
 def up(*nodes: str) -> World:

@@ -13,7 +13,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     RESCUED_NOTE,
     REVISION_KEY,
     config_data,
-    hand_labelled,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import Evidence
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
@@ -28,7 +27,19 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 )
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.gateway_cases import ADDRESSES, MACS, NAMES, NATS, PORTS, actions, bare, gateway, run, up
+from support.gateway_cases import (
+    ADDRESSES,
+    MACS,
+    NAMES,
+    NATS,
+    PORTS,
+    actions,
+    bare,
+    gateway,
+    labelled_by_others,
+    run,
+    up,
+)
 from support.gateway_world import LOCALNET_PORT, ROUTER_PORT, SWITCH_ROUTER_PORT, Machine, World
 
 # --- whatever there is ----------------------------------------------------------------------------------------------
@@ -126,7 +137,7 @@ def rebuilt_late() -> World:
 @given(worlds(), gateways())
 def test_any_state_becomes_the_gateway_asked_for(world: World, asked: ExternalGateway) -> None:
     alive(asked, world)
-    by_hand = hand_labelled(asked, world.observe())
+    by_hand = labelled_by_others(asked, world)
     run(asked, world)
     world.sleep(10)
     seen = world.observe()
@@ -142,9 +153,7 @@ def test_any_state_becomes_the_gateway_asked_for(world: World, asked: ExternalGa
 @given(worlds())
 def test_any_state_becomes_no_gateway(world: World) -> None:
     world.nats = ()
-    if world.config_map is None:
-        world.enabled = False  # the controller has seen that
-    by_hand = hand_labelled(None, world.observe())
+    by_hand = labelled_by_others(None, world)
     run(None, world)
     world.sleep(10)
     assert {name: machine.label for name, machine in world.machines.items() if machine.label} == dict.fromkeys(
@@ -171,7 +180,7 @@ def test_a_killed_run_is_finished_by_the_next(
     world: World, first: ExternalGateway, asked: ExternalGateway, steps: int, pause: int
 ) -> None:
     alive(first, alive(asked, world))
-    by_hand = hand_labelled(first, world.observe())
+    by_hand = labelled_by_others(first, world)
     run(first, world)
     world.sleep(5)
     by_hand = [name for name in by_hand if name not in asked.nodes]
@@ -189,7 +198,7 @@ def test_what_is_not_waited_for_is_done_by_the_next(
     world: World, first: ExternalGateway, asked: ExternalGateway
 ) -> None:
     alive(first, alive(asked, world))
-    by_hand = [name for name in hand_labelled(first, world.observe()) if name not in asked.nodes]
+    by_hand = [name for name in labelled_by_others(first, world) if name not in asked.nodes]
     run(first, world)
     with suppress(NotReached):
         run(asked, world, timeout=0)
@@ -248,7 +257,7 @@ def test_a_removed_active_node_loses_its_row_before_its_label() -> None:
     world = up()
     steps = run(gateway("g2", "g3"), world)
     assert actions(steps) == ["order", "delete_gateway_chassis", "label", "write_config_map", "note"]
-    assert steps.steps[3].data["notes"] == {LEAVING_NOTE: "g1"}
+    assert steps.steps[3].data["notes"] == {LEAVING_NOTE: "g1,g2,g3"}
     assert world.notes == {}
     assert set(world.rows) == {"g2", "g3"}
     assert world.machines["g1"].label == "false"
@@ -276,7 +285,7 @@ def test_all_nodes_replaced_the_new_ones_come_first() -> None:
 def test_reordered_nodes_get_new_priorities_in_place() -> None:
     world = up()
     steps = run(gateway("g3", "g1", "g2"), world)
-    assert actions(steps) == ["order", "write_config_map"]
+    assert actions(steps) == ["order", "write_config_map", "note"]
     assert world.rows == {"g3": 100, "g1": 99, "g2": 98}
 
 

@@ -86,7 +86,7 @@ def test_a_label_that_others_set_stays_and_its_row_goes() -> None:
     assert set(world.rows) == {"g1", "g2"}
     assert world.notes == {}
     written = next(step for step in steps.steps if step.action == "write_config_map")
-    assert written.data["notes"] == {LEAVING_NOTE: "g3", HAND_NOTE: "g4", COMING_NOTE: "g4"}
+    assert written.data["notes"] == {LEAVING_NOTE: "g1,g2,g3", HAND_NOTE: "g4", COMING_NOTE: "g4"}
     run(None, world)
     assert {name: machine.label for name, machine in world.machines.items() if machine.label} == {"g4": "true"}
     assert world.config_map is None
@@ -105,6 +105,22 @@ def test_a_killed_run_does_not_forget_the_labels_of_others() -> None:
     run(gateway("g1"), world)
     assert world.machines["g4"].label == "true"
     assert world.notes == {}
+
+
+def test_a_list_that_was_just_written_is_known_to_wait_for_the_controller() -> None:
+    """An older controller then builds the router port anew, in an order of its own."""
+    world = up("g2", "g3")
+    world.tears_down = world.stale_cache = True
+    asked = gateway("g3", "g2")
+    seen = world.observe()
+    steps = plan(asked, seen).steps
+    Run(asked, world, seen, world, 60).apply(
+        Plan(steps[: [step.action for step in steps].index("write_config_map") + 1])
+    )
+    run(asked, world)
+    world.sleep(10)
+    assert world.active == "g3"
+    assert plan(asked, world.observe()).steps == ()
 
 
 # --- what it interrupts ---------------------------------------------------------------------------------------------
