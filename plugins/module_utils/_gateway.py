@@ -34,7 +34,7 @@ REVISION_KEY = "kubeovn-core-revision"  # Kube-OVN does not know it; a new value
 
 # The ConfigMap's annotations, which the controller does not look at. In normal state there is none of them.
 RESCUED_NOTE = "kubeovn.core/rescued"  # gateways whose row was taken out as they were dead, until they are proven
-LEAVING_NOTE = "kubeovn.core/leaving"  # gateways of the list before: the label of those that go is still to be taken back
+LEAVING_NOTE = "kubeovn.core/leaving"  # of the list before: the label of those that go is still to be taken back
 HAND_NOTE = "kubeovn.core/hand-labelled"  # labels set by others that the controller may drop and that are put back
 
 COMING_NOTE = "kubeovn.core/coming"  # gateway chassis that the controller adds at its turn, and that go again
@@ -135,6 +135,11 @@ class Observed:
         return self.config_map is None or self.config_map.get(ENABLE_KEY) == "false"
 
     @cached_property
+    def known_chassis(self) -> frozenset[str]:
+        """The chassis in SB."""
+        return frozenset(row.name for row in self.ovn.chassis)
+
+    @cached_property
     def mapped_chassis(self) -> frozenset[str]:
         """The chassis that say that the physical network has a bridge there."""
         return frozenset(row.name for row in self.ovn.chassis if self.network in row.bridge_mappings)
@@ -150,7 +155,7 @@ class Observed:
             gateway,
             self.nodes,
             self.evidence,
-            frozenset(row.name for row in self.ovn.chassis),
+            self.known_chassis,
             frozenset(self.row_of),
             self.names_in(RESCUED_NOTE),
             {*self.listed, *self.names_in(LEAVING_NOTE)},
@@ -199,15 +204,20 @@ def makes_anew(gateway: ExternalGateway, seen: Observed) -> bool:
 
 
 def leaving_gateways(gateway: ExternalGateway, seen: Observed) -> list[str]:
-    """Gateways that are to go and forward until others are ready."""
+    """Gateways that are to go and forward until others are ready.
+
+    Not those whose chassis is not in SB: the controller fails at a node without one, whether listed or labelled, after
+    it has taken all labels off (getGatewayChassis in external_gw.go). So their label goes before it looks.
+    """
     rows = {} if broken_parts(seen)[0] else seen.row_of
-    return [name for name in stray_labels(gateway, seen) if (node := seen.node(name)) and node.chassis in rows]
+    nodes = [node for name in stray_labels(gateway, seen) if (node := seen.node(name))]
+    return [node.name for node in nodes if node.chassis in rows and node.chassis in seen.known_chassis]
 
 
 def coming_rows(gateway: ExternalGateway, seen: Observed) -> list[str]:
     """Nodes that should have no gateway chassis now, and get one from the controller at any write."""
     names = [*seen.members(gateway).out, *hand_labelled(gateway, seen)]
-    return [name for name in names if (node := seen.node(name)) and node.chassis]
+    return [name for name in names if (node := seen.node(name)) and node.chassis in seen.known_chassis]
 
 
 def unsettled(seen: Observed) -> bool:

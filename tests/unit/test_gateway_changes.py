@@ -109,9 +109,9 @@ def test_a_killed_run_does_not_forget_the_labels_of_others() -> None:
 
 def test_a_list_that_was_just_written_is_known_to_wait_for_the_controller() -> None:
     """An older controller then builds the router port anew, in an order of its own."""
-    world = up("g2", "g3")
+    world = up("g3", "g2")
     world.tears_down = world.stale_cache = True
-    asked = gateway("g3", "g2")
+    asked = gateway("g2", "g3")
     seen = world.observe()
     steps = plan(asked, seen).steps
     Run(asked, world, seen, world, 60).apply(
@@ -119,7 +119,7 @@ def test_a_list_that_was_just_written_is_known_to_wait_for_the_controller() -> N
     )
     run(asked, world)
     world.sleep(10)
-    assert world.active == "g3"
+    assert world.active == "g2"
     assert plan(asked, world.observe()).steps == ()
 
 
