@@ -72,6 +72,7 @@ class Observed:
     eip_snat: bool = True  # whether the controller was started with EIP and SNAT
     vlan_flag: int | None = None  # VLAN of the external network that it was started with; None: nobody knows
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # what nodes showed of themselves
+    stale_mappings: frozenset[str] = frozenset()  # nodes whose mapping may be of a bridge that is not there
 
     @cached_property
     def _by_name(self) -> dict[str, GatewayNode]:
@@ -145,9 +146,9 @@ class Observed:
         return frozenset(row.name for row in self.ovn.chassis if self.network in row.bridge_mappings)
 
     def mapped(self, name: str) -> bool:
-        """Whether a node's chassis says that the physical network has a bridge there."""
+        """Whether the physical network has a bridge on a node, as its chassis says."""
         node = self.node(name)
-        return node is not None and node.chassis in self.mapped_chassis
+        return node is not None and node.chassis in self.mapped_chassis and name not in self.stale_mappings
 
     def members(self, gateway: ExternalGateway) -> Members:
         """Which gateways belong in NB now, and why the others do not."""

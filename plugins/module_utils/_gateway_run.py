@@ -31,7 +31,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     wrong_localnet,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import absent_problems
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import CONTROLLER_PATIENCE
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import CONTROLLER_PATIENCE, Look
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIRST_CHASSIS_PRIORITY,
@@ -100,6 +100,7 @@ class Run:
     ) -> None:
         self._gateway = gateway
         self._site = site
+        self._look = Look(site.observe, clock, seen)
         self._clock = clock
         self._end = clock.monotonic() + timeout
         self._timeout = timeout
@@ -167,7 +168,7 @@ class Run:
 
     def _set_distribution(self, _step: Step) -> None:
         def placed() -> Observed:
-            seen = self._site.observe()
+            seen = self._look()
             rules = misplaced_rules(self._present, seen)
             return self._guarded(lambda: self._site.ovn.set_distribution(rules), bool(rules), seen)
 
@@ -184,7 +185,7 @@ class Run:
         self._site.ovn.warm_up(step.data["chassis"])
         patience = min(WARM_UP_PATIENCE, max(self._end - self._clock.monotonic(), 0.0))
         try:
-            until(self._site.observe, lambda seen: seen.ovn.warm_chassis is not None, patience, self._clock)
+            until(self._look, lambda seen: seen.ovn.warm_chassis is not None, patience, self._clock)
         except Deadline as deadline:
             known = {row.name for row in self.seen.ovn.chassis} - set(step.data["chassis"])
             if any(node.ready and node.chassis in known for node in self.seen.nodes):
@@ -219,7 +220,7 @@ class Run:
             self._await_removal()
         else:
             self._await_controller()
-        seen = self._site.observe()
+        seen = self._look()
         labels: Labels = {name: "true" for name in step.data["nodes"] if _label_of(seen, name) != "true"}
         if labels:
             self._site.label(labels)
@@ -228,7 +229,7 @@ class Run:
         gateway = self._present
 
         def added() -> Observed:
-            seen = self._site.observe()
+            seen = self._look()
             nodes = [seen.node(name) for name in missing_rows(gateway, seen) if seen.mapped(name)]
             lowest = min((row.priority for row in seen.rows), default=FIRST_CHASSIS_PRIORITY + 1)
             rows = [(node.chassis, lowest - 1 - index) for index, node in enumerate(nodes) if node]
@@ -250,7 +251,7 @@ class Run:
             return [Problem(part, "is missing") for part in parts]
 
         def settled() -> Observed:
-            seen = self._site.observe()
+            seen = self._look()
             if lacking(seen):
                 return seen
             wrong = self._renumber or not in_order(gateway, seen) or outranked(gateway, seen)
@@ -269,7 +270,7 @@ class Run:
         going = set(step.data["chassis"])
 
         def taken() -> Observed:
-            seen = self._site.observe()
+            seen = self._look()
             rows = [row for row in seen.rows if row.chassis in going]
             # Traffic moves first; from a dead gateway it has gone already, whatever SB still says.
             node = seen.node(seen.active) if seen.active else None
@@ -282,7 +283,7 @@ class Run:
 
     def _delete_router_port(self, _step: Step) -> None:
         self._await_removal()
-        seen = self.seen = self._site.observe()
+        seen = self.seen = self._look()
         ovn, name = seen.ovn, seen.ovn.names.switch_router_port
         ports = [port for port in ovn.switch_ports if port.name == name]
         if ovn.router_port or ports:
@@ -305,7 +306,7 @@ class Run:
             return not seen.enabled and set(labelled) <= set(self.by_hand)
 
         try:
-            until(self._site.observe, through, patience, self._clock)
+            until(self._look, through, patience, self._clock)
         except Deadline as deadline:
             if self.by_hand and patience < CONTROLLER_PATIENCE:  # they are put back when it is through, not before
                 text = "has not taken the gateway away yet, and with it labels that others set"
@@ -313,7 +314,7 @@ class Run:
                 raise NotReached(f"not as asked within {self._timeout:g} s", [problem], deadline.last) from deadline
 
     def _delete_external(self, _step: Step) -> None:
-        seen = self.seen = self._site.observe()
+        seen = self.seen = self._look()
         problems = [] if self._force else absent_problems(seen)
         if problems:
             raise NotReached("the gateway came into use meanwhile", problems, seen)
@@ -341,7 +342,7 @@ class Run:
             write()
         except GuardFailed:
             return seen
-        return self._site.observe()
+        return self._look()
 
     def _until(self, probe: Callable[[], Observed], done: Callable[[Observed], bool]) -> None:
         left = max(self._end - self._clock.monotonic(), 0.0)
@@ -367,7 +368,7 @@ class Run:
         if not self.done and not self._unfinished(self.seen):
             return  # the look that the plan was made from showed it
         self._await_controller()
-        self._until(self._tidied if self.done else self._site.observe, lambda seen: not self._unfinished(seen))
+        self._until(self._tidied if self.done else self._look, lambda seen: not self._unfinished(seen))
 
     def _await_controller(self) -> None:
         """Let the controller take its turn at the ConfigMap before the world is called as asked.
@@ -393,12 +394,12 @@ class Run:
         with suppress(Deadline):
             self.seen = until(looked, done, min(patience, max(self._end - now, 0.0)), self._clock)
         if self._clock.monotonic() < self._quiet:
-            seen = self._site.observe()
+            seen = self._look()
             raise NotReached(f"not as asked within {self._timeout:g} s", self._causes(seen), seen)
         self._coming = set()
 
     def _tidied(self) -> Observed:
-        seen = self._site.observe()
+        seen = self._look()
         self._tidied_rows = frozenset(seen.row_of)
         lost: Labels = {name: "true" for name in self.by_hand if _label_of(seen, name) not in ("true", None)}
         labels: Labels
@@ -414,7 +415,8 @@ class Run:
             return self._guarded(
                 lambda: self._site.label(labels | lost), bool(labels | lost) and not seen.enabled, seen
             )
-        if missing_parts(seen) or missing_rows(gateway, seen) or first_alive(gateway, seen) is None:
+        first = first_alive(gateway, seen)
+        if missing_parts(seen) or missing_rows(gateway, seen) or first is None or not seen.mapped(first.name):
             return seen  # not the moment to take anything away
         surplus = surplus_rows(gateway, seen)
         if not in_order(gateway, seen) or outranked(gateway, seen):
