@@ -19,6 +19,7 @@ class State:
     nodes: tuple[str, ...] = (G1, G2, G3)
     nic_ip: str = SITE["nic_ip"]
     nic_mac: str = SITE["nic_mac"]
+    gateway: str = SITE["gateway"]
     type: str = "centralized"
     enabled: bool = True
     drained: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class State:
         if not self.present:  # timers that a state set go with the gateway, when they are named
             return {"state": "absent", "bfd": dict(STATES["tuned"].timers)}
         asked = {**SITE, "nodes": list(self.nodes), "nic_ip": self.nic_ip, "nic_mac": self.nic_mac}
+        asked["gateway"] = self.gateway
         asked |= {} if self.type == "centralized" else {"type": self.type}
         asked |= {} if self.enabled else {"enabled": False}
         asked |= {"drained": list(self.drained)} if self.drained else {}
@@ -56,12 +58,13 @@ class State:
             "type": self.type,
             "external-gw-nodes": ",".join(self.nodes),
             "external-gw-nic": SITE["nic"],
-            "external-gw-addr": SITE["gateway"],
+            "external-gw-addr": self.gateway,
             "nic-ip": self.nic_ip,
             "nic-mac": self.nic_mac,
         }
 
 
+OTHER_GATEWAY = "10.4.19.2/24"
 STATES = {
     state.name: state
     for state in (
@@ -73,6 +76,7 @@ STATES = {
         State("reordered", nodes=(G3, G1, G2)),
         State("address", nic_ip="10.4.19.253/24"),
         State("mac", nic_mac="16:52:f3:13:6a:26"),
+        State("gateway", gateway=OTHER_GATEWAY),
         State("active_drained", drained=(G1,)),
         State("standby_drained", drained=(G2,)),
         State("tuned", timers=(("min_rx", 300), ("min_tx", 400), ("multiplier", 5))),
@@ -82,8 +86,8 @@ STATES = {
 }
 # Walks through every kind of transition, each pair once; from a lab without a gateway back to it.
 TOUR_TEXT = (
-    "absent one without_first three standby_drained active_drained reordered address mac two tuned disabled three "
-    "distributed without_first absent"
+    "absent one without_first three standby_drained active_drained reordered address mac gateway two tuned disabled "
+    "three distributed without_first absent"
 )
 TOUR = TOUR_TEXT.split()
 
@@ -100,6 +104,7 @@ def kinds(old: State, new: State) -> set[str]:
     found |= _node_kinds(old, new)
     found |= {"address"} if old.nic_ip != new.nic_ip else set()
     found |= {"MAC"} if old.nic_mac != new.nic_mac else set()
+    found |= {"physical gateway"} if old.gateway != new.gateway else set()
     active = old.order[0]
     found |= {f"{'active' if node == active else 'standby'} drained" for node in set(new.drained) - set(old.drained)}
     found |= {"drain ended"} if set(old.drained) - set(new.drained) else set()
@@ -151,7 +156,7 @@ def differences(new: State, before: Picture, now: Picture) -> list[str]:
         "switch": (now.switch, _switch(new, before)),
         "active": (now.active, new.order[0] if new.works else None),
         "timers": (now.timers, _timers(new, before)),
-        "policies": (now.policies, before.policies),
+        "policies": (now.policies, _policies(new, before)),
         # Without a router port the form of a NAT row is of no use to anybody: it stays until there is one again.
         "NAT": (_bare(now), _bare(before)) if new.works else (now.rules, before.rules),
     }
@@ -176,6 +181,12 @@ def _switch(new: State, before: Picture) -> dict[str, Any] | None:
     if new.works:
         return localnet | {"external-ovn-cluster": ("router", {"router-port": "ovn-cluster-external"}, [])}
     return localnet if new.present and before.switch else None
+
+
+def _policies(new: State, before: Picture) -> dict[str, Any]:
+    """Where there is a router port, the packets of EIPs go to the physical gateway by it."""
+    hop = {"nexthops": new.gateway.split("/")[0]} if new.works else {}
+    return {uuid: {**row, **hop} for uuid, row in before.policies.items()}
 
 
 def _timers(new: State, before: Picture) -> dict[str, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ SITE: dict[str, Any] = {
     "nic_mac": "16:52:f3:13:6a:25",
 }
 CONFIG_MAP = ("-n", "kube-system", "configmap", "ovn-external-gw-config")
+CONTROLLER = "kube-ovn-controller"
 LABEL = "ovn.kubernetes.io/external-gw"
 PORT = "ovn-cluster-external"
 REVISION = "kubeovn-core-revision"  # a key that has no meaning but to be different
@@ -220,9 +222,33 @@ class Truth:
         eventually(lambda: self.kubectl(*enabled) == "true", lambda seen: not seen, what="the controller let go of it")
         self.nbctl("--if-exists", "lrp-del", PORT, "--", "--if-exists", "ls-del", "external")
         self.nbctl("lr-nat-del", "ovn-cluster", "--", "lr-policy-del", "ovn-cluster", str(EIP_PRIORITY))
-        self.nbctl("remove", "NB_Global", ".", "options", *TIMERS)
+        self.clear_timers()
         self.kubectl("label", "nodes", "--all", f"{LABEL}-")
         eventually(self.active, lambda node: node is None, what="SB lets go of it")
+
+    def clear_timers(self) -> None:
+        """BFD's timers as OVN has them by itself."""
+        self.nbctl("remove", "NB_Global", ".", "options", *TIMERS)
+
+    @contextmanager
+    def started_with(self, argument: str) -> Iterator[None]:
+        """A flag of kube-ovn-controller's to be seen in its Deployment.
+
+        The lab's controller is a process, not a pod: a Deployment that asks for no pod stands in for what started it.
+        """
+        container = {"name": CONTROLLER, "image": "none", "args": ["/kube-ovn/start-controller.sh", argument]}
+        labels = {"app": CONTROLLER}
+        spec = {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        }
+        metadata = {"name": CONTROLLER, "namespace": "kube-system"}
+        self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
+        try:
+            yield
+        finally:
+            self.kubectl("delete", "deployment", "-n", "kube-system", CONTROLLER)
 
     # --- who wrote
 
