@@ -7,13 +7,12 @@ Nothing of NB and nothing in the API server may have changed after a refusal; ov
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import pytest
 from support.ansible import module
-from support.gateway_truth import G1, G2, G3, SITE, Truth
+from support.gateway_truth import G1, G2, G3, LABEL, SITE, Truth
 from support.lab import Lab
 from support.live import eventually
 
@@ -215,29 +214,11 @@ def extra(subnets: list[str] | None) -> str:
 
 
 def test_a_controller_that_ignores_eips_is_refused(gateway: Truth) -> None:
-    """The lab's controller is a process, not a pod: a Deployment that asks for no pod stands in for what started it."""
-    with deployment(gateway, "--enable-eip-snat=false"):
+    with gateway.started_with("--enable-eip-snat=false"):
         result = refused(gateway, nodes=[G2, G1])
     assert "--enable-eip-snat=false" in told(result, "kube-ovn-controller")
-    with deployment(gateway, "--enable-eip-snat=true"):
+    with gateway.started_with("--enable-eip-snat=true"):
         assert not push()["failed"]
-
-
-@contextmanager
-def deployment(truth: Truth, argument: str) -> Iterator[None]:
-    container = {"name": "kube-ovn-controller", "image": "none", "args": ["/kube-ovn/start-controller.sh", argument]}
-    labels = {"app": "kube-ovn-controller"}
-    spec = {
-        "replicas": 0,
-        "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-    }
-    metadata = {"name": "kube-ovn-controller", "namespace": "kube-system"}
-    truth.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
-    try:
-        yield
-    finally:
-        truth.kubectl("delete", "deployment", "-n", "kube-system", "kube-ovn-controller")
 
 
 @pytest.mark.parametrize(
@@ -266,6 +247,33 @@ def test_a_subnet_that_says_something_else_is_refused(
         settle(gateway)
         assert not push()["failed"]
     assert words in told(result, path)
+
+
+@pytest.mark.parametrize("label", ["ovn-nb-leader", "ovn-sb-leader"])
+def test_a_database_without_a_leader_is_refused(gateway: Truth, label: str) -> None:
+    """OVN central's pod has lost the label by which Kube-OVN names the leader."""
+    pod = ("label", "pod", "-n", "kube-system", "-l", "app=ovn-central", "--overwrite")
+    gateway.kubectl(*pod, f"{label}-")
+    try:
+        result = refused(gateway, nodes=[G2, G1], ovn_connection="exec")
+    finally:
+        gateway.kubectl(*pod, f"{label}=true")
+    assert f"ovn_connection: no ready pod with label {label}=true in namespace kube-system" in result["msg"]
+    assert "give nb_endpoint and sb_endpoint" in result["msg"]
+    assert not push(ovn_connection="exec")["failed"]
+
+
+def test_a_labelled_node_that_stops_the_controller_is_refused(crowded: Truth) -> None:
+    """Only while the controller has something to make: the gateway at rest is left alone."""
+    crowded.kubectl("label", "node", LOST, f"{LABEL}=true")
+    try:
+        settle(crowded)
+        text = told(refused(crowded, nodes=[G2, G1]), f"node {LOST}")
+        unchanged = push()
+    finally:
+        crowded.kubectl("label", "node", LOST, f"{LABEL}-")
+    assert "its chassis is not in OVN's southbound database" in text
+    assert (unchanged["failed"], unchanged["changed"]) == (False, False)
 
 
 def test_distributed_without_the_nic_where_an_eip_lives_is_refused(gateway: Truth) -> None:
