@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 from support.ansible import module
-from support.gateway_truth import CONFIG_MAP, G1, G2, G3, NODES, SITE, Truth
+from support.gateway_states import told
+from support.gateway_truth import CONFIG_MAP, G1, G2, G3, LABEL, NODES, PORT, SITE, Picture, Truth
 from support.lab import Lab
+
+SWITCH_PORT, LOCALNET = "external-ovn-cluster", "localnet.external"
 
 
 def push(check: bool = False, env: dict[str, str] | None = None, **changes: Any) -> dict[str, Any]:
@@ -76,37 +79,76 @@ def test_all_nodes_replaced_loses_little(site: Truth) -> None:
 # --- drift ------------------------------------------------------------------------------------------------------------
 
 
-# Three of these kinds go through the same steps as the others, and take their time.
-LOST = ["gateway chassis", "router port", "label"]
-LOST_TOO = [pytest.param(what, marks=pytest.mark.full) for what in ("switch's half", "localnet port", "rank")]
+# What somebody does to NB. {1} is the chassis of the first gateway.
+IN_NB = {
+    "gateway chassis": f"lrp-del-gateway-chassis {PORT} {{1}}",
+    "chassis name": f"set Gateway_Chassis {PORT}-{{2}} chassis_name=lost",
+    "chassis of another": f"set Gateway_Chassis {PORT}-{{1}} chassis_name={{2}}",
+    "rank": f"lrp-set-gateway-chassis {PORT} {{3}} 200",
+    "router port": f"lrp-del {PORT}",
+    "router port disabled": f"lrp-set-enabled {PORT} disabled",
+    "switch's half": f"lsp-del {SWITCH_PORT}",
+    "switch's half disabled": f"lsp-set-enabled {SWITCH_PORT} disabled",
+    "addresses": f"lsp-set-addresses {SWITCH_PORT} 0a:00:00:00:00:09",
+    "localnet port": f"lsp-del {LOCALNET}",
+    "localnet addresses": f"lsp-set-addresses {LOCALNET} 0a:00:00:00:00:09",
+    "localnet options": f"lsp-set-options {LOCALNET} network_name=lost",
+    "localnet tag": f"set Logical_Switch_Port {LOCALNET} tag=7",
+}
+IN_KUBERNETES: dict[str, tuple[str, ...]] = {
+    "label": ("label", "node", G2, f"{LABEL}=false", "--overwrite"),
+    "key": ("patch", *CONFIG_MAP, "--type=merge", "-p", json.dumps({"data": {"nic-mac": None}})),
+}
+
+
+def spoil(site: Truth, what: str) -> None:
+    """Change or delete by hand what is the gateway's."""
+    if what in IN_KUBERNETES:
+        site.kubectl(*IN_KUBERNETES[what])
+        return
+    chassis = {node: name for name, node in site.chassis().items()}
+    site.nbctl(*IN_NB[what].format(what, *(chassis[node] for node in NODES)).split())
+
+
+# The others go through the same steps as these, and take their time.
+LOST = [
+    "gateway chassis",
+    "chassis name",
+    "router port",
+    "addresses",
+    "localnet options",
+    "localnet tag",
+    *IN_KUBERNETES,
+]
+LOST_TOO = [pytest.param(what, marks=pytest.mark.full) for what in IN_NB if what not in LOST]
 
 
 @pytest.mark.parametrize("lost", [*LOST, *LOST_TOO])
 def test_drift_is_put_right(site: Truth, lost: str) -> None:
-    chassis = {node: name for name, node in site.chassis().items()}
-    match lost:
-        case "gateway chassis":
-            site.nbctl("lrp-del-gateway-chassis", "ovn-cluster-external", chassis[G1])
-        case "router port":
-            site.nbctl("lrp-del", "ovn-cluster-external")
-        case "switch's half":
-            site.nbctl("lsp-del", "external-ovn-cluster")
-        case "localnet port":
-            site.nbctl("lsp-del", "localnet.external")
-        case "label":
-            site.kubectl("label", "node", G2, "ovn.kubernetes.io/external-gw=false", "--overwrite")
-        case "rank":
-            site.nbctl("lrp-set-gateway-chassis", "ovn-cluster-external", chassis[G3], "200")
-    assert done()["changed"]
-    assert [name for name, _rank in site.gateways()] == NODES
-    assert site.port() == ["16:52:f3:13:6a:25", "10.4.19.254/24"]
-    ports = site.nbctl("show", "external")
-    assert "localnet.external" in ports
-    assert "external-ovn-cluster" in ports
-    assert site.labels() == dict.fromkeys(NODES, "true")
-    assert site.active() == G1
+    """Check mode sees it and says what a run then does; nothing else changes."""
+    before = site.picture()
+    with site.started_with("--external-gateway-vlanid=0"):  # or nobody knows which tag is right
+        spoil(site, lost)
+        foreseen = push(check=True)
+        result = done()
+        now = site.picture()
+        again = done()
+    assert (foreseen["failed"], foreseen["changed"], result["changed"], again["changed"]) == (False, True, True, False)
+    assert foreseen["plan"] == result["plan"]
+    assert foreseen["after"] == result["after"] == told(now)
+    assert now.order == NODES
+    assert (now.data, now.notes, now.labels) == (before.data, before.notes, before.labels)
+    assert (now.port, now.switch, now.active) == (before.port, before.switch, G1)
+    assert members(now) == members(before)
     until(lambda: site.pings("10.4.19.254"), "the router port answers from outside")
-    assert not done()["changed"]
+
+
+def members(picture: Picture) -> dict[str, tuple[Any, Any] | None]:
+    """Whether the gateway's ports are in service, and the addresses of the switch's."""
+    ports = {row["name"]: (row["enabled"], row["addresses"]) for row in picture.nb["Logical_Switch_Port"].values()}
+    own = {name: ports.get(name) for name in (SWITCH_PORT, LOCALNET)}
+    router = {row["name"]: (row["enabled"], None) for row in picture.nb["Logical_Router_Port"].values()}
+    return {**own, PORT: router.get(PORT)}
 
 
 def test_a_change_that_kube_ovn_ignored_is_put_right(site: Truth) -> None:
@@ -132,7 +174,7 @@ def test_through_exec_as_through_tcp(site: Truth) -> None:
     result = done(ovn_connection="exec", nic_mac=None)  # left out: the MAC stays
     assert not result["changed"]
     assert result["active_node"] == G1
-    assert actions(done(ovn_connection="exec", nodes=[G2, G1, G3])) == ["order", "write_config_map"]
+    assert actions(done(ovn_connection="exec", nodes=[G2, G1, G3])) == ["order", "write_config_map", "note"]
     assert site.active() == G2
 
 
