@@ -269,6 +269,6 @@ class VpcWorld:
             obj["metadata"].setdefault(name, {}).update(change.get(name, {}))
         self._written(*key)
         self.forgotten.discard(key)
-        if step.action == "free_object":
+        if step.action == "free_object" and change["finalizers"] is None:
             assert obj["metadata"].get("deletionTimestamp"), "a finalizer goes only from what is being deleted"
             del self.objects[key]

@@ -22,7 +22,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_check im
     status_of_objects,
     unfinished_objects,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Objects, Port
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Balancer, Objects, Port
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, Step
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -131,6 +131,8 @@ def test_what_is_made_says_whose_it_is_and_has_kube_ovns_labels_from_the_start(w
     assert metadata["labels"] == {"app.kubernetes.io/managed-by": "kubeovn.core", "ovn.kubernetes.io/eip_v4_ip": ONE}
     assert metadata["annotations"] == {"kubeovn.core/holder": "VirtualMachine shop/web"}
     assert fip.data["body"]["kind"] == "OvnFip"
+    *_others, dnat = plan(Wish(Ask(web, ONE, "dnat", (WEB,))), world.seen())
+    assert dnat.data["body"]["metadata"]["labels"]["ovn.kubernetes.io/vpc_dnat_eport"] == "80"
 
 
 def test_a_centralized_gateway_does_nat_and_so_no_logical_port_is_named(world: VpcWorld, web: Holder) -> None:
@@ -322,6 +324,51 @@ def test_what_is_not_ready_is_named(world: VpcWorld, web: Holder) -> None:
     assert status_of_objects(Ask(web, ONE), world.seen()) == "pending"
 
 
+def test_a_row_that_leads_elsewhere_is_not_what_was_asked(world: VpcWorld, web: Holder) -> None:
+    attach(world, web, ONE)
+    world.rows = [replace(row, logical_ip="10.9.0.200") for row in world.rows]
+    assert status_of_objects(Ask(web, ONE), world.seen()) == "pending"
+    assert "which no object asks for" in words(Ask(web, ONE), world), "somebody has changed it by hand"
+
+
+def test_a_load_balancer_that_leads_elsewhere_is_made_anew(world: VpcWorld, web: Holder) -> None:
+    attach(world, web, ONE, "dnat", WEB)
+    (name, right) = next(iter(world.balancers.items()))
+    world.balancers[name] = replace(right, backends="10.9.0.200:8080")
+    assert attach(world, web, ONE, "dnat", WEB) == [f"delete ovn-dnat-rules/{name}", f"create ovn-dnat-rules/{name}"]
+    assert world.balancers == {name: right}
+
+
+@pytest.mark.parametrize("distributed", [False, True])
+def test_without_ovn_another_overlay_address_is_seen_too(world: VpcWorld, db: Holder, distributed: bool) -> None:
+    world.distributed = distributed
+    attach(world, db, ONE)
+    world.move(db, "10.9.0.77")
+    drive(world, Wish(Ask(db, ONE)), northbound=False)
+    assert rows(world) == [(ONE, "10.9.0.77")]
+
+
+def test_an_address_waits_for_others_that_are_on_their_way_out(world: VpcWorld, web: Holder) -> None:
+    """What Kube-OVN has forgotten keeps the OvnEip from going, whoever made it."""
+    attach(world, web, ONE, "snat")
+    ports = {"externalPort": "22", "internalPort": "22", "protocol": "tcp"}
+    world.add("ovn-dnat-rules", "theirs", ovnEip="eip-10-4-19-101", vpc="shop", v4Ip="10.9.0.9", **ports)
+    world.settle()
+    world.controller_runs = False
+    world.delete("ovn-dnat-rules", "theirs")
+    world.delete("ovn-eips", "eip-10-4-19-101")
+    world.controller_runs = True
+    assert "remind ovn-dnat-rules/theirs" in attach(world, web, ONE, "snat")
+
+
+def test_a_rule_of_a_former_address_is_named_while_it_is_there(world: VpcWorld, web: Holder) -> None:
+    attach(world, web, ONE)
+    world.add("ovn-eips", "two", externalSubnet="external", v4Ip=TWO)
+    world.settle()
+    texts = [text for text, _hint in unfinished_objects(Ask(web, TWO), "present", world.seen())]
+    assert "OvnFip eip-10-4-19-101 of its former EIP is still there" in texts
+
+
 # --- releasing ------------------------------------------------------------------------------------------------------
 
 
@@ -372,6 +419,13 @@ def test_release_leaves_what_was_made_by_hand(world: VpcWorld, web: Holder) -> N
     assert rows(world) == [(ONE, "10.9.0.2")]
 
 
+def test_release_leaves_an_address_that_was_made_by_hand(world: VpcWorld, web: Holder) -> None:
+    attach(world, web, ONE)
+    del world.objects["ovn-eips", "eip-10-4-19-101"]["metadata"]["labels"]["app.kubernetes.io/managed-by"]
+    assert detach(world, web, ONE) == ["delete ovn-fips/eip-10-4-19-101"]
+    assert detach(world, web, ONE) == []
+
+
 # --- objects of others ----------------------------------------------------------------------------------------------
 
 
@@ -419,6 +473,23 @@ def test_rows_that_no_object_has_made_are_refused(world: VpcWorld, web: Holder) 
     assert not words(Ask(web, ONE), world)
 
 
+def test_rows_that_another_object_has_made_are_no_excuse_for_others(world: VpcWorld, web: Holder, db: Holder) -> None:
+    attach(world, db, TWO)
+    assert not words(Ask(web, ONE), world)
+    world.add_row(ONE, "10.9.0.3")
+    assert "which no object asks for" in words(Ask(web, ONE), world)
+
+
+def test_a_holders_own_leftover_snat_is_no_obstacle(world: VpcWorld, web: Holder) -> None:
+    world.add_row(ONE, "10.9.0.2", "snat")
+    assert not words(Ask(web, ONE, "snat"), world)
+
+
+def test_a_load_balancer_that_no_object_has_made_is_refused(world: VpcWorld, web: Holder) -> None:
+    world.balancers["by-hand"] = Balancer("by-hand", "tcp", f"{ONE}:443", "10.9.0.9:443")
+    assert "load balancer by-hand" in words(Ask(web, ONE), world)
+
+
 def test_a_holders_own_leftover_row_is_no_obstacle(world: VpcWorld, web: Holder) -> None:
     world.add_row(ONE, "10.9.0.2")
     assert not words(Ask(web, ONE), world)
@@ -454,6 +525,42 @@ def test_a_vpc_without_a_way_outside_is_named_with_the_cure(world: VpcWorld, web
 )
 def test_addresses_out_of_place_are_refused(world: VpcWorld, web: Holder, address: str, text: str) -> None:
     assert text in words(Ask(web, address), world)
+
+
+def test_an_address_that_a_pod_of_the_outside_has_is_refused(world: VpcWorld, web: Holder) -> None:
+    world.add_holder("underlay", ONE)
+    world.ips["underlay.shop"]["spec"]["subnet"] = "external"
+    assert f"{ONE} is the address of underlay.shop" in words(Ask(web, ONE), world)
+
+
+def test_an_ovn_eip_of_the_right_name_with_another_address_is_refused(world: VpcWorld, web: Holder) -> None:
+    world.add("ovn-eips", "eip-10-4-19-101", externalSubnet="external", v4Ip=TWO)
+    assert "OvnEip eip-10-4-19-101 exists, with 10.4.19.102" in words(Ask(web, ONE), world)
+
+
+def test_of_two_subnets_with_the_address_the_connected_one_is_taken(world: VpcWorld) -> None:
+    seen = world.seen()
+    other = replace(seen.subnets["external"], name="another")
+    subnet = replace(seen, subnets={"another": other, **seen.subnets}).subnet_for(ONE, "shop")
+    assert subnet is not None
+    assert subnet.name == "external"
+
+
+def test_other_external_subnets_are_named(world: VpcWorld, web: Holder) -> None:
+    world.connected = False
+    seen = world.seen()
+    vpcs = {"shop": replace(seen.vpcs["shop"], extra=("uplink",))}
+    (problem,) = object_problems(Ask(web, ONE), replace(seen, vpcs=vpcs))
+    assert problem.hint == "its extraExternalSubnets are uplink"
+
+
+def test_holders_without_an_overlay_address_of_ipv4_are_refused(world: VpcWorld, web: Holder) -> None:
+    world.move(web, "")
+    assert "has no IPv4 address" in words(Ask(web, ONE), world)
+    seen = world.seen()
+    vlan = {"shop-net": replace(seen.subnets["shop-net"], vlan="outside")}
+    (problem,) = object_problems(Ask(web, ONE), replace(seen, subnets={**seen.subnets, **vlan}))
+    assert "is in the underlay Subnet shop-net" in problem.text
 
 
 def test_the_default_vpc_is_refused(world: VpcWorld) -> None:
