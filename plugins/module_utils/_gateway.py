@@ -86,7 +86,11 @@ class Observed:
     @cached_property
     def row_of(self) -> dict[str, GatewayChassis]:
         """The router port's gateway chassis, by name of the chassis."""
-        return {row.chassis: row for row in self.rows}
+        found: dict[str, GatewayChassis] = {}
+        for row in self.rows:  # by a slip of somebody's there may be two: the one that is named after it is right
+            if row.chassis not in found or row.name == f"{self.ovn.names.router_port}-{row.chassis}":
+                found[row.chassis] = row
+        return found
 
     def node(self, name: str) -> GatewayNode | None:
         """The node of that name."""

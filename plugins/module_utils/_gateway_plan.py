@@ -115,8 +115,11 @@ def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     if makes or missing_rows(gateway, seen) or not in_order(gateway, seen) or outranked(gateway, seen):
         yield _order(gateway, seen)
     yield from _cool_down(bool(warming), seen)
-    if surplus:
-        yield _take_out(gateway, seen, surplus)
+    writes_again = not makes or leaving or distributes
+    late = _late_rows(gateway, seen, surplus, texts) if writes_again else []
+    soon = [row for row in surplus if row not in late]
+    if soon:
+        yield _take_out(gateway, seen, soon)
     yield from _unlabel(leaving)
     if not makes:
         yield from _recording(gateway, seen, texts, notes, seen.config_map or {})
@@ -124,23 +127,46 @@ def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
         rest = {NODES_KEY: ",".join(gateway.nodes)}
         yield from _recording(gateway, seen, rest, notes, {**(seen.config_map or {}), **texts})
     if distributes:
-        yield _distribute(coming_rows(gateway, seen))
+        yield from _distributing(gateway, seen)
+    if late:
+        yield _take_out(gateway, seen, late)
     yield from _distribution(gateway, seen)
     yield from _settle(seen, notes, present(seen.members(gateway).rescued))
 
 
 def _recording(gateway: ExternalGateway, seen: Observed, texts: Texts, notes: Notes, current: Texts) -> Iterable[Step]:
     """Write down what is already so. What the controller makes of it by itself stays below, and goes again."""
-    coming = bool(seen.rows and texts and coming_rows(gateway, seen))
-    if coming:
-        yield _raise(seen, in_place=True)
     if texts:
-        yield _write(texts, notes, current, seen, gateway)
+        yield from _fenced(gateway, seen, _write(texts, notes, current, seen, gateway))
+
+
+def _fenced(gateway: ExternalGateway, seen: Observed, step: Step) -> Iterable[Step]:
+    """A write with which the controller adds gateway chassis at priorities of its own: all others stand above them."""
+    coming = bool(coming_rows(gateway, seen))
+    if coming:
+        yield _raise(seen.members(gateway).order, in_place=True)
+    yield step
     if coming:
         yield _order(gateway, seen, moves=False)
 
 
-def _distribute(coming: list[str]) -> Step:
+def _late_rows(
+    gateway: ExternalGateway, seen: Observed, surplus: Sequence[GatewayChassis], texts: Texts
+) -> list[GatewayChassis]:
+    """Gateway chassis that go, and that the controller would add again at a write: they stay until it has looked.
+
+    Else one row could become two meanwhile, for which OVN asks for tunnels that are not up. Where nobody forwards now
+    they are in the way.
+    """
+    active = seen.node(seen.active) if seen.active else None
+    if not texts or active is None or not active.ready:
+        return []
+    coming = [seen.node(name) for name in coming_rows(gateway, seen)]
+    chassis = {node.chassis for node in coming if node}
+    return [row for row in surplus if row.chassis in chassis]
+
+
+def _distributing(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     """With `distributed` the controller does not look at the list: when that changed it would find no gateway at all.
 
     It drops all labels and then takes those nodes that have one (getGatewayChassis in external_gw.go). So a list is
@@ -149,7 +175,17 @@ def _distribute(coming: list[str]) -> Step:
     text = (
         f"set in ConfigMap {CONFIG_MAP}: type=distributed, once kube-ovn-controller has labelled the nodes of the list"
     )
-    return Step("write_config_map", text, None, {"data": {"type": "distributed"}, "notes": {}, "coming": coming})
+    coming = coming_rows(gateway, seen)
+    data = {"data": {"type": "distributed"}, "notes": {}, "coming": coming}
+    loss = COMING if coming and _makes_two_of_one(gateway, seen, {"type": "distributed"}) else None
+    yield from _fenced(gateway, seen, Step("write_config_map", text, loss, data))
+
+
+def _makes_two_of_one(gateway: ExternalGateway, seen: Observed, texts: Texts) -> bool:
+    """Whether a row that comes by a write is a second one, so that OVN asks for tunnels that are not up."""
+    members, late = seen.members(gateway), _late_rows(gateway, seen, surplus_rows(gateway, seen), texts)
+    alone = len(seen.rows) == 1 or (len(members.order) == 1 and not late)
+    return alone or (members.cut_off and not late)
 
 
 def _making(
@@ -157,7 +193,7 @@ def _making(
 ) -> Iterable[Step]:
     """Have the controller make what is missing. The gateways that go stay until it has: somebody must forward."""
     if seen.rows and not dropped:
-        yield _raise(seen, in_order(gateway, seen))
+        yield _raise([seen.node_of(row.chassis) for row in seen.rows], in_order(gateway, seen))
     if leaving:
         texts[NODES_KEY] = ",".join([*gateway.nodes, *leaving])
     known = seen.config_map or {}
@@ -165,9 +201,8 @@ def _making(
     yield _write(differs, notes, seen.config_map, seen, gateway)
 
 
-def _raise(seen: Observed, in_place: bool) -> Step:
-    names = ", ".join(seen.node_of(row.chassis) for row in seen.rows)
-    text = f"raise the priorities of {names}, so that a gateway that is added stays below until its bridge is there"
+def _raise(names: Iterable[str], in_place: bool) -> Step:
+    text = f"raise the priorities of {', '.join(names)}, so that a gateway that is added stays below until its bridge is there"
     return Step("raise", text, None if in_place else MOVE)
 
 
@@ -265,7 +300,7 @@ def _cool_down(warmed: bool, seen: Observed) -> Iterable[Step]:
 def _loss_of_writing(
     texts: Texts, current: Texts, seen: Observed, gateway: ExternalGateway | None, coming: Sequence[str]
 ) -> str | None:
-    if coming and gateway and (len(seen.rows) == 1 or seen.members(gateway).cut_off):
+    if coming and gateway and _makes_two_of_one(gateway, seen, texts):
         return COMING
     back = current.get("type") == "distributed" and texts.get("type") == "centralized"
     if seen.disabled or not (NODES_KEY in texts or back):

@@ -110,6 +110,7 @@ class Run:
         # From then on nothing that was written, be it by a run that was killed, is still to be taken notice of.
         self._quiet = clock.monotonic() + CONTROLLER_TURN if _pending(gateway, seen) else 0.0
         self._coming: set[str] = set()  # chassis that the controller gives a row at its turn
+        self._kept: set[str] = set()  # of those the ones that have a row already, until the plan says that it goes
         self._tidied_rows: frozenset[str] = frozenset()  # those with a row before the last tidying
         self.by_hand = tuple(hand_labelled(gateway, seen))
         self.seen = seen
@@ -175,7 +176,12 @@ class Run:
         self._until(placed, lambda seen: not misplaced_rules(self._present, seen))
 
     def _raise(self, _step: Step) -> None:
-        self._site.ovn.set_priorities(priorities(self._present, self.seen, HIGH_PRIORITY))
+        def raised() -> Observed:
+            seen = self._look()
+            ranks = priorities(self._present, seen, HIGH_PRIORITY)
+            return self._guarded(lambda: self._site.ovn.set_priorities(ranks), bool(ranks), seen)
+
+        self._until(raised, lambda seen: not priorities(self._present, seen, HIGH_PRIORITY))
         self._renumber = True
 
     def _warm_up(self, step: Step) -> None:
@@ -200,12 +206,14 @@ class Run:
             raise NotReached("a gateway was not added", [problem], deadline.last) from deadline
 
     def _write_config_map(self, step: Step) -> None:
+        nodes = [self.seen.node(name) for name in step.data.get("coming", ())]
+        coming = {node.chassis for node in nodes if node and node.chassis}
+        self._kept = coming & set(self.seen.row_of)
         if step.data["data"].get("type") == "distributed":  # never in one look with a list that changed
             self._await_controller()
         self._site.write_config_map(step.data["data"], step.data["notes"])
         self._quiet = self._clock.monotonic() + CONTROLLER_TURN
-        nodes = [self.seen.node(name) for name in step.data.get("coming", ())]
-        self._coming = {node.chassis for node in nodes if node and node.chassis}
+        self._coming = coming
         if self._gateway is None:  # nothing is taken away that the controller is still to write
             self._await_removal()
 
@@ -268,10 +276,11 @@ class Run:
     def _take_out(self, step: Step) -> None:
         gateway = self._present
         going = set(step.data["chassis"])
+        self._kept -= going
 
         def taken() -> Observed:
             seen = self._look()
-            rows = [row for row in seen.rows if row.chassis in going]
+            rows = [row for row in surplus_rows(gateway, seen) if row.chassis in going]
             # Traffic moves first; from a dead gateway it has gone already, whatever SB still says.
             node = seen.node(seen.active) if seen.active else None
             free = seen.ovn.active_chassis not in going or node is None or not node.ready
@@ -367,6 +376,7 @@ class Run:
         """Look until the world is as asked. After own changes, put right what the controller made of them."""
         if not self.done and not self._unfinished(self.seen):
             return  # the look that the plan was made from showed it
+        self._kept = set()
         self._await_controller()
         self._until(self._tidied if self.done else self._look, lambda seen: not self._unfinished(seen))
 
@@ -418,7 +428,7 @@ class Run:
         first = first_alive(gateway, seen)
         if missing_parts(seen) or missing_rows(gateway, seen) or first is None or not seen.mapped(first.name):
             return seen  # not the moment to take anything away
-        surplus = surplus_rows(gateway, seen)
+        surplus = [row for row in surplus_rows(gateway, seen) if row.chassis not in self._kept]
         if not in_order(gateway, seen) or outranked(gateway, seen):
             return self._guarded(lambda: self._number(seen), True, seen)
         active = seen.node(seen.active) if seen.active else None

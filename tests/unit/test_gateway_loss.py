@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import DAEMON_TURN, Look
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
-from support.gateway_cases import gateway, run, up
-from support.gateway_world import Machine
+from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, Plan
+from support.gateway_cases import ADDRESSES, gateway, run, up
+from support.gateway_world import Machine, World
 
 # --- gateways without a chassis -------------------------------------------------------------------------------------
 
@@ -80,3 +82,60 @@ def test_in_user_space_a_mapping_is_a_bridge() -> None:
     assert [look().mapped(name) for name in ("g1", "g3")] == [False, True]
     world.sleep(DAEMON_TURN)
     assert look().mapped("g1")
+
+
+# --- rows that the controller adds by the way -----------------------------------------------------------------------
+
+
+def told(steps: Plan) -> list[tuple[str, str]]:
+    return [(step.action, step.disruption) for step in steps.steps]
+
+
+def in_user_space(world: World) -> World:
+    for machine in world.machines.values():
+        machine.userspace = True
+    return world
+
+
+@pytest.mark.parametrize(
+    ("first", "asked", "other"),
+    [
+        (("g2", "g1"), gateway("g1", "g2", type="distributed", drained=("g1",)), "g3"),
+        (("g1", "g2"), gateway("g2", "g1", type="distributed", drained=("g2",)), "g4"),
+        (("g1", "g2", "g3"), gateway("g1", "g3", "g2", type="distributed"), "g4"),
+        (("g1", "g2", "g3"), gateway("g1", "g2", type="distributed"), "g4"),
+    ],
+)
+def test_distributed_moves_no_traffic_where_others_labelled_a_node(
+    first: tuple[str, ...], asked: ExternalGateway, other: str
+) -> None:
+    world = in_user_space(up(*first))
+    world.machines[other].label = "true"
+    world.sleep(10)
+    world.was_active = [first[0]]
+    steps = run(asked, world)
+    world.sleep(10)
+    assert world.was_active == [first[0]], told(steps)
+    assert world.silent == []
+
+
+@pytest.mark.parametrize("type_", ["centralized", "distributed"])
+def test_a_rescue_with_another_change_lets_nobody_go(type_: str) -> None:
+    """The write brings the dead gateway's row back, so it goes after that: one row that becomes two is a gap."""
+    world = in_user_space(up("g1", "g2"))
+    world.machines["g2"].ready = False
+    world.sleep(5)
+    steps = run(gateway("g1", "g2", rescue=True, nic_ip=ADDRESSES[1], type=type_), world)
+    world.sleep(10)
+    assert world.silent == []
+    assert set(world.rows) == {"g1"}
+    assert {disruption for action, disruption in told(steps) if action == "write_config_map"} == {"none"}
+
+
+def test_a_row_that_makes_two_of_one_is_declared() -> None:
+    world = in_user_space(up("g1", "g2"))
+    world.machines["g4"].label = "true"
+    world.stale_cache = True
+    steps = run(gateway("g1"), world)
+    assert world.silent  # OVN leaves no other way
+    assert ("write_config_map", "brief") in told(steps)
