@@ -106,15 +106,8 @@ def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     distributes = gateway.type == "distributed" and listing
     if distributes:
         texts["type"] = "centralized"
-    warming = list(_warm_up(gateway, seen))
-    yield from warming
-    if makes:
-        yield from _making(gateway, seen, texts, notes, leaving, drop_port)
-    elif missing_rows(gateway, seen):
-        yield _add_rows(gateway, seen)
-    if makes or missing_rows(gateway, seen) or not in_order(gateway, seen) or outranked(gateway, seen):
-        yield _order(gateway, seen)
-    yield from _cool_down(bool(warming), seen)
+    making = _making(gateway, seen, texts, notes, leaving, drop_port) if makes else None
+    yield from _bringing_in(gateway, seen, making)
     writes_again = not makes or leaving or distributes
     late = _late_rows(gateway, seen, surplus, texts) if writes_again else []
     soon = [row for row in surplus if row not in late]
@@ -132,6 +125,19 @@ def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
         yield _take_out(gateway, seen, late)
     yield from _distribution(gateway, seen)
     yield from _settle(seen, notes, present(seen.members(gateway).rescued))
+
+
+def _bringing_in(gateway: ExternalGateway, seen: Observed, making: Iterable[Step] | None) -> Iterable[Step]:
+    """Have all rows there and in order, those of the gateways that go below."""
+    warming = list(_warm_up(gateway, seen))
+    yield from warming
+    if making is not None:
+        yield from making
+    elif missing_rows(gateway, seen):
+        yield _add_rows(gateway, seen)
+    if making is not None or missing_rows(gateway, seen) or not in_order(gateway, seen) or outranked(gateway, seen):
+        yield _order(gateway, seen)
+    yield from _cool_down(bool(warming), seen)
 
 
 def _recording(gateway: ExternalGateway, seen: Observed, texts: Texts, notes: Notes, current: Texts) -> Iterable[Step]:
@@ -202,7 +208,8 @@ def _making(
 
 
 def _raise(names: Iterable[str], in_place: bool) -> Step:
-    text = f"raise the priorities of {', '.join(names)}, so that a gateway that is added stays below until its bridge is there"
+    text = f"raise the priorities of {', '.join(names)}"
+    text += ", so that a gateway that is added stays below until its bridge is there"
     return Step("raise", text, None if in_place else MOVE)
 
 
