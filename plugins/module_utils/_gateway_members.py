@@ -77,7 +77,10 @@ def members_of(
     ranking = [name for name in gateway.ranking if name in by_name]
     dead = frozenset(name for name in ranking if not by_name[name].ready and name not in evidence)
     living = [name for name in ranking if name not in dead]
-    serving = [name for name in living if name not in gateway.drained] or living
+    unproven = {name for name in living if name in rescued and not (name in evidence and evidence[name].proven)}
+    held = set() if unproven >= set(living) else unproven  # better one that is not proven than none
+    able = [name for name in living if name not in held]
+    serving = [name for name in able if name not in gateway.drained] or able  # better a drained one than one not proven
     alone = serving[0] if len(serving) == 1 else None
 
     # Who may be gone soon is no peer to count on.
@@ -87,8 +90,6 @@ def members_of(
     cut_off = alone is not None and not set(peers) - drained - {alone}
     soon = alone is not None and not set(peers) - drained - leaving - {alone}
 
-    unproven = {name for name in living if name in rescued and not (name in evidence and evidence[name].proven)}
-    held = set() if unproven >= set(serving) else unproven  # better one that is not proven than none
     clear = gateway.rescue or (cut_off and bool(drained)) or (soon and bool(leaving))
     out: dict[str, str] = {}
     for name in ranking if living else ():

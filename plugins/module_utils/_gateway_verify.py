@@ -41,6 +41,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 )
 
 CONTROLLER_HINT = "kube-ovn-controller does this; its log names the reason when it cannot"
+NO_OTHER = ", and carries the traffic all the same: no other gateway is alive and proven"
 OTHERS_HINT = "does something else write it?"
 
 
@@ -196,7 +197,7 @@ def degraded(gateway: ExternalGateway, seen: Observed, first: Observed) -> list[
             state = "is left out" if name in members.out else "stays, so OVN gives it traffic as soon as it is back"
             found.append(f"node {name} is not Ready; its gateway chassis {state}")
         elif name in gateway.drained:
-            found.append(f"node {name} is drained")
+            found.append(f"node {name} is drained" + (NO_OTHER if name == members.first else ""))
         found += [f"node {name}: {fault}" for fault in _faults(gateway, name, first)]
     if members.alone:
         found.append(f"{members.alone} is the only gateway in service: nothing takes over from it")

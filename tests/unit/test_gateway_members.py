@@ -246,6 +246,22 @@ def test_the_last_one_in_service_may_be_a_drained_one() -> None:
     assert world.active == "g1"
 
 
+def test_a_drain_does_not_move_traffic_to_a_gateway_that_is_not_proven() -> None:
+    world = up("g1", "g2")
+    del world.machines["g3"], world.machines["g4"]
+    dies(world, "g1")
+    run(gateway("g1", "g2", rescue=True), world)
+    comes_back(world, "g1")
+    world.evidence = {"g1": Evidence(("NIC enp8s0 is not in the bridge",)), "g2": Evidence(())}
+    asked = gateway("g1", "g2", drained=("g2",), rescue=True)
+    run(asked, world)
+    assert (world.active, world.rows) == ("g2", {"g2": 100})
+    assert "g2 is drained, and carries the traffic all the same" in told(asked, world)
+    world.evidence["g1"] = Evidence(())
+    run(asked, world)
+    assert world.active == "g1"
+
+
 # --- evidence -------------------------------------------------------------------------------------------------------
 
 
