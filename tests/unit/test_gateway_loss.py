@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import DAEMON_TURN, Look
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import DAEMON_TURN, Look, first_look
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import Evidence
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_run import NotReached, Run
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import announcement, shape
 from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, Plan
-from support.gateway_cases import ADDRESSES, gateway, run, up
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.gateway_cases import ADDRESSES, NAMES, bare, gateway, run, up
 from support.gateway_world import Machine, World
 
 # --- gateways without a chassis -------------------------------------------------------------------------------------
@@ -139,3 +144,96 @@ def test_a_row_that_makes_two_of_one_is_declared() -> None:
     steps = run(gateway("g1"), world)
     assert world.silent  # OVN leaves no other way
     assert ("write_config_map", "brief") in told(steps)
+
+
+# --- whatever happens -----------------------------------------------------------------------------------------------
+
+EVENTS = ("dies", "comes back", "is proven", "is labelled by others")
+
+
+@st.composite
+def gateways(draw: st.DrawFn) -> ExternalGateway:
+    """Whatever a task may ask for that leaves the gateway in service."""
+    nodes = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
+    return gateway(
+        *nodes,
+        nic_ip=draw(st.sampled_from(ADDRESSES)),
+        rescue=draw(st.booleans()),
+        type=draw(st.sampled_from(["centralized", "centralized", "distributed"])),
+        drained=tuple(name for name in nodes[:-1] if draw(st.integers(0, 3)) == 0),
+    )
+
+
+events = st.one_of(
+    gateways(), st.tuples(st.sampled_from(EVENTS), st.sampled_from(NAMES)), st.just(("controller", "restarts"))
+)
+
+
+def happens(world: World, asked: ExternalGateway, what: str, name: str) -> None:
+    """Something that no run did."""
+    if what == "controller":
+        world.restart()
+    elif what == "dies" and sum(machine.ready for machine in world.machines.values()) > 1:
+        world.machines[name].ready = False
+        world.evidence.pop(name, None)
+    elif what == "comes back":
+        world.machines[name].ready = True
+    elif what == "is proven" and world.machines[name].ready:
+        world.evidence[name] = Evidence(())
+    elif what == "is labelled by others" and name not in asked.nodes:
+        world.machines[name].label = "true"
+    world.sleep(5)
+
+
+def may_be_asked(world: World, asked: ExternalGateway, last: ExternalGateway) -> bool:
+    """What is not refused: a gateway that lives, and newcomers that do."""
+    dead = [name for name in asked.nodes if not world.machines[name].ready]
+    return len(dead) < len(asked.nodes) and all(name in last.nodes for name in dead)
+
+
+def costs_what_it_says(world: World, asked: ExternalGateway) -> None:
+    """One run: what it declared before, and what it came to."""
+    world.elect()
+    before = world.active
+    world.blind, world.silent, world.was_active = [], [], [before] if before else []
+    seen = first_look(world.observe, world)
+    steps = plan(asked, seen)
+    doing = Run(asked, world, seen, world, 60)
+    try:
+        doing.apply(steps)
+        doing.verify()
+    except NotReached as reason:
+        world.sleep(10)
+        if not asked.rescue and any("rescue: true" in problem.hint for problem in reason.problems):
+            return
+        raise
+    assert steps.after == shape(world.observe())
+    world.sleep(10)
+    assert plan(asked, world.observe()).steps == ()
+    assert world.active
+    if not before:
+        return
+    if {step.disruption for step in steps.steps} <= {"none"}:
+        assert (world.blind, world.silent, world.was_active) == ([], [], [before]), told(steps)
+    assert world.blind == [], told(steps)
+    assert len(world.silent) < 10, told(steps)  # moments of a tenth of a second
+    if world.was_active != [before]:
+        assert (announcement(asked, seen) or {}).get("not_from") == before, told(steps)
+
+
+@settings(max_examples=200)
+@given(gateways(), st.lists(events, min_size=1, max_size=6), st.booleans())
+def test_a_gateway_s_life_costs_what_the_plans_say(
+    first: ExternalGateway, later: list[ExternalGateway | tuple[str, str]], stale: bool
+) -> None:
+    world = in_user_space(bare())
+    run(first, world)
+    world.sleep(10)
+    world.stale_cache = stale
+    asked = first
+    for event in later:
+        if isinstance(event, tuple):
+            happens(world, asked, *event)
+        elif may_be_asked(world, event, asked):
+            asked = event
+            costs_what_it_says(world, asked)
