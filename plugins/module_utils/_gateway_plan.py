@@ -51,6 +51,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     written_data,
     wrong_localnet,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_drift import misnamed_rows, spoilt_ports
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import after, shape
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
@@ -90,7 +91,8 @@ def plan(gateway: ExternalGateway | None, seen: Observed, bfd: Texts | None = No
 
 def _steps(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     drop_port, ports = broken_parts(seen)
-    surplus = [] if drop_port else surplus_rows(gateway, seen)
+    misnamed = misnamed_rows(gateway, seen)  # they go when the right ones come
+    surplus = [] if drop_port else [row for row in surplus_rows(gateway, seen) if row not in misnamed]
     yield from _tune(gateway.bfd, seen)
     yield from _repair(gateway, seen, drop_port, ports)
     # Whoever carries no traffic now must not get a gateway chassis by its label when the controller looks again.
@@ -200,6 +202,9 @@ def _making(
     """Have the controller make what is missing. The gateways that go stay until it has: somebody must forward."""
     if seen.rows and not dropped:
         yield _raise([seen.node_of(row.chassis) for row in seen.rows], in_order(gateway, seen))
+    misnamed = [] if dropped else misnamed_rows(gateway, seen)
+    if misnamed:  # the controller would take them for those that it is to make
+        yield _take_out(gateway, seen, misnamed)
     if leaving:
         texts[NODES_KEY] = ",".join([*gateway.nodes, *leaving])
     known = seen.config_map or {}
@@ -247,6 +252,10 @@ def _repair(gateway: ExternalGateway, seen: Observed, drop_port: bool, ports: li
         text += "; external traffic is broken already"
         data = {"router_port": drop_port, "switch_ports": [one.name for one in ports]}
         yield Step("clear", text, None, data)
+    spoilt = spoilt_ports(seen)
+    if spoilt.names:
+        text = f"put {', '.join(spoilt.names)} into service again, as kube-ovn-controller makes them"
+        yield Step("mend_ports", text)
     localnet = wrong_localnet(seen)
     if localnet and localnet not in ports:
         was = f"{localnet.options.get('network_name')}, VLAN {localnet.tag or 0}"
@@ -294,9 +303,11 @@ def _warm_up(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
     members = seen.members(gateway)
     nodes = [node for name in members.order if name not in members.dead and (node := seen.node(name))]
     new = [node for node in nodes if node.chassis and node.chassis not in seen.row_of]
-    if len(seen.rows) == 1 and new and not broken_parts(seen)[0]:
+    misnamed = misnamed_rows(gateway, seen)  # they go when these come
+    rows = [row for row in seen.rows if row not in misnamed]
+    if len(rows) == 1 and new and not broken_parts(seen)[0]:
         text = f"have OVN watch the tunnels to {', '.join(node.name for node in new)}, before their rows ask for it"
-        yield Step("warm_up", text, None, {"chassis": [seen.rows[0].chassis, *(node.chassis for node in new)]})
+        yield Step("warm_up", text, None, {"chassis": [rows[0].chassis, *(node.chassis for node in new)]})
 
 
 def _cool_down(warmed: bool, seen: Observed) -> Iterable[Step]:
@@ -321,7 +332,8 @@ def _loss_of_writing(
 def _add_rows(gateway: ExternalGateway, seen: Observed) -> Step:
     names = missing_rows(gateway, seen)
     text = f"give router port {seen.ovn.names.router_port} the gateway chassis of {', '.join(names)}, below all others"
-    return Step("add_gateway_chassis", text)
+    misnamed = ", ".join(f"{row.name} (chassis {row.chassis})" for row in misnamed_rows(gateway, seen))
+    return Step("add_gateway_chassis", text + (f", in place of {misnamed}" if misnamed else ""))
 
 
 def _order(gateway: ExternalGateway, seen: Observed, moves: bool | None = None) -> Step:
@@ -334,7 +346,7 @@ def _order(gateway: ExternalGateway, seen: Observed, moves: bool | None = None) 
 
 def _take_out(gateway: ExternalGateway, seen: Observed, surplus: Sequence[GatewayChassis]) -> Step:
     members = seen.members(gateway)
-    names = [seen.node_of(row.chassis) for row in surplus]
+    names = [seen.node_of(row.chassis) if seen.row_of[row.chassis] == row else row.name for row in surplus]
     why = "; ".join(f"{name}: {members.out[name]}" for name in names if name in members.out)
     text = f"take the gateway chassis of {', '.join(names)} out of NB"
     text += f" ({why})" if why else f", before its bridge goes; traffic is on {members.first or 'another one'}"

@@ -25,18 +25,21 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     old_policies,
     outranked,
     priorities,
+    rows_of,
     stray_labels,
     surplus_rows,
     unsettled,
     wrong_localnet,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import absent_problems
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_drift import spoilt_ports
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import CONTROLLER_PATIENCE, Look
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIRST_CHASSIS_PRIORITY,
     WARM_UP,
     ExternalGateway,
+    GatewayChassis,
     Plan,
     Problem,
     Step,
@@ -133,6 +136,7 @@ class Run:
         actions: dict[str, Callable[[Step], None]] = {
             "clear": self._clear,
             "set_options": lambda step: ovn.set_options(step.data),
+            "mend_ports": self._mend_ports,
             "set_localnet": self._set_localnet,
             "set_router_port": self._set_router_port,
             "set_nexthop": lambda step: ovn.set_nexthops(old_policies(self._present, self.seen), step.data["hop"]),
@@ -160,6 +164,10 @@ class Run:
         ports = [port for port in ovn.switch_ports if port.name in step.data["switch_ports"]]
         port = ovn.router_port if step.data["router_port"] else None
         self._site.ovn.clear_external(ovn.router_uuid, port, ovn.switch_uuid, ports, False)
+
+    def _mend_ports(self, _step: Step) -> None:
+        spoilt = spoilt_ports(self.seen)
+        self._site.ovn.mend_ports(spoilt.router_port, spoilt.switch_ports)
 
     def _set_localnet(self, step: Step) -> None:
         self._site.ovn.set_localnet(wrong_localnet(self.seen), step.data["network"], step.data["tag"])
@@ -283,12 +291,17 @@ class Run:
             rows = [row for row in surplus_rows(gateway, seen) if row.chassis in going]
             # Traffic moves first; from a dead gateway it has gone already, whatever SB still says.
             node = seen.node(seen.active) if seen.active else None
-            free = seen.ovn.active_chassis not in going or node is None or not node.ready
+            free = not self._forwards(rows, seen) or node is None or not node.ready
             return self._guarded(
                 lambda: self._site.ovn.delete_gateway_chassis(seen.ovn.router_port, rows), free and bool(rows), seen
             )
 
         self._until(taken, lambda seen: all(row.chassis not in going for row in surplus_rows(gateway, seen)))
+
+    def _forwards(self, going: Sequence[GatewayChassis], seen: Observed) -> bool:
+        """Whether traffic goes through a chassis for the sake of rows that are to go, and has somewhere else to go."""
+        kept = {row.chassis for row in rows_of(self._present, seen)}
+        return bool(kept) and seen.ovn.active_chassis in {row.chassis for row in going} - kept
 
     def _delete_router_port(self, _step: Step) -> None:
         self._await_removal()
@@ -432,7 +445,7 @@ class Run:
         if not in_order(gateway, seen) or outranked(gateway, seen):
             return self._guarded(lambda: self._number(seen), True, seen)
         active = seen.node(seen.active) if seen.active else None
-        busy = active is not None and active.ready and seen.ovn.active_chassis in {row.chassis for row in surplus}
+        busy = active is not None and active.ready and self._forwards(surplus, seen)
         if surplus and not busy:
             port = seen.ovn.router_port
             return self._guarded(lambda: self._site.ovn.delete_gateway_chassis(port, surplus), True, seen)

@@ -31,6 +31,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     unlabelled,
     wrong_localnet,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_drift import spoilt_ports
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     GATEWAY_LABEL,
@@ -109,6 +110,8 @@ def _router_port(gateway: ExternalGateway, port: RouterPort) -> Iterator[Problem
 
 
 def _traffic(gateway: ExternalGateway, seen: Observed) -> Iterator[Problem]:
+    for name in spoilt_ports(seen).names:
+        yield Problem(name, "is disabled, or has another address than kube-ovn-controller gives it", OTHERS_HINT)
     localnet = wrong_localnet(seen)
     if localnet:
         yield Problem(f"switch port {localnet.name}", f"is not tied to network {seen.network}", OTHERS_HINT)

@@ -31,6 +31,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFa
 NAMES = Names()
 ROUTER_PORT, SWITCH_ROUTER_PORT, LOCALNET_PORT = NAMES.router_port, NAMES.switch_router_port, NAMES.localnet_port
 
+ADDRESSES = {SWITCH_ROUTER_PORT: ("router",), LOCALNET_PORT: ("unknown",)}
+
 
 @dataclass
 class Machine:
@@ -60,6 +62,8 @@ class World:
     row_names: dict[str, str] = field(default_factory=dict)  # by chassis: whose name the row has, where that differs
     switch: bool = False
     ports: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+    addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of the switch's ports, where they differ
+    disabled: set[str] = field(default_factory=set)  # ports
     nats: tuple[NatRule, ...] = ()
     policies: tuple[RoutePolicy, ...] = ()
     options: dict[str, str] = field(default_factory=dict)  # NB_Global's
@@ -224,7 +228,7 @@ class World:
                 router_uuid="router",
                 router_port=self.router_port(),
                 switch_uuid="switch" if self.switch else None,
-                switch_ports=tuple(SwitchPort(n, n, kind, (), opts) for n, (kind, opts) in sorted(self.ports.items())),
+                switch_ports=tuple(self.switch_port(name) for name in sorted(self.ports)),
                 nat_rules=self.nats,
                 policies=self.policies,
                 chassis=tuple(
@@ -245,9 +249,19 @@ class World:
     def router_port(self) -> RouterPort | None:
         if self.mac is None:
             return None
-        rows = [GatewayChassis(name, name, name, priority) for name, priority in self.rows.items()]
+        rows = [
+            GatewayChassis(name, f"{ROUTER_PORT}-{self.name_of(name)}", name, priority)
+            for name, priority in self.rows.items()
+        ]
         ordered = sorted(rows, key=lambda row: (-row.priority, row.name))
-        return RouterPort("port", ROUTER_PORT, self.mac, self.networks, tuple(ordered))
+        return RouterPort(
+            "port", ROUTER_PORT, self.mac, self.networks, tuple(ordered), ROUTER_PORT not in self.disabled
+        )
+
+    def switch_port(self, name: str) -> SwitchPort:
+        kind, options = self.ports[name]
+        addresses = self.addresses.get(name, ADDRESSES.get(name, ()))
+        return SwitchPort(name, name, kind, addresses, options, enabled=name not in self.disabled)
 
     def leadership(self) -> Leadership | None:
         last = (self.now if self.stopped is None else self.stopped) // 6 * 6
@@ -276,7 +290,7 @@ class World:
     # --- writing NB
 
     def set_router_port(self, port: RouterPort, mac: str, networks: Sequence[str]) -> None:
-        self.guard(port == self.router_port())
+        self.guard((port.mac, port.networks) == (self.mac, self.networks))
         self.mac, self.networks = mac, tuple(networks)
 
     def set_priorities(self, priorities: Sequence[tuple[GatewayChassis, int]]) -> None:
@@ -300,6 +314,13 @@ class World:
         self.guard(self.ports.get(port.name) == (port.type, port.options))
         assert tag is None
         self.ports[port.name] = (port.type, {**port.options, "network_name": network})
+
+    def mend_ports(self, router_port: RouterPort | None, switch_ports: Sequence[tuple[SwitchPort, str]]) -> None:
+        self.guard(all(port == self.switch_port(port.name) for port, _address in switch_ports))
+        for port, address in switch_ports:
+            assert (address,) == ADDRESSES[port.name]
+            self.addresses.pop(port.name, None)
+        self.disabled -= {port.name for port, _address in switch_ports} | ({router_port.name} if router_port else set())
 
     def set_options(self, values: Mapping[str, str | None]) -> None:
         self.writes += 1
@@ -333,10 +354,13 @@ class World:
     ) -> None:
         self.guard(nat_rules is None or tuple(nat_rules) == self.nats)
         if port is not None:
-            self.guard(router_uuid is not None and port == self.router_port())
+            self.guard(router_uuid is not None and (port.mac, port.networks) == (self.mac, self.networks))
             self.mac, self.networks, self.rows = None, (), {}
+            self.disabled.discard(port.name)
         for one in switch_ports:
             del self.ports[one.name]
+            self.addresses.pop(one.name, None)
+            self.disabled.discard(one.name)
         if delete_switch and switch_uuid is not None:
             self.guard(not self.ports)
             self.switch = False
