@@ -237,3 +237,26 @@ def test_a_gateway_s_life_costs_what_the_plans_say(
         elif may_be_asked(world, event, asked):
             asked = event
             costs_what_it_says(world, asked)
+
+
+@settings(max_examples=300)
+@given(
+    gateways(),
+    gateways(),
+    st.sets(st.sampled_from(NAMES), max_size=1),
+    st.sets(st.sampled_from(NAMES), max_size=2),
+    st.booleans(),
+)
+def test_a_change_costs_what_its_plan_says(
+    first: ExternalGateway, asked: ExternalGateway, others: set[str], dead: set[str], stale: bool
+) -> None:
+    """From a gateway with nodes that others labelled and nodes that are dead."""
+    world = in_user_space(bare())
+    run(first, world)
+    world.stale_cache = stale
+    for name in others:
+        happens(world, first, "is labelled by others", name)
+    for name in dead:
+        happens(world, first, "dies", name)
+    if may_be_asked(world, asked, first):
+        costs_what_it_says(world, asked)
