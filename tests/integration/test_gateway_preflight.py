@@ -24,6 +24,7 @@ EIP, HELD = "10.4.19.199", "10.253.255.9"
 OTHER_PORT, OTHER_MAC, OTHER_ADDRESS = "lab-preflight", "0a:00:00:00:00:77", "10.4.19.77"
 HOLDER_MAC = "0a:00:00:00:00:99"
 OVN_EIP = "10.4.19.88"
+PUBLIC = "10.4.19.66"  # of a Node
 V6 = {"gateway": "fd00:19::1/64", "nic_ip": "fd00:19::254/64"}
 DUAL = {"gateway": "10.4.19.1/24,fd00:19::1/64", "nic_ip": "10.4.19.254/24,fd00:19::254/64"}
 
@@ -57,6 +58,8 @@ def crowded(gateway: Truth) -> Generator[Truth, None, None]:
     unlike = "00000000-0000-4000-8000-000000000000"
     try:
         gateway.apply(node(DEAD, None), node(LOST, unlike), kube_ovn("OvnEip", "lab-preflight", {"v4Ip": OVN_EIP}))
+        addresses = {"status": {"addresses": [{"type": "ExternalIP", "address": PUBLIC}]}}
+        gateway.kubectl("patch", "node", DEAD, "--subresource=status", "--type=merge", "-p", json.dumps(addresses))
         gateway.nbctl("--may-exist", "lrp-add", "ovn-cluster", OTHER_PORT, OTHER_MAC, f"{OTHER_ADDRESS}/32")
         gateway.nbctl("--may-exist", "ls-add", OTHER_PORT, "--", "--may-exist", "lsp-add", OTHER_PORT, "lab-holder")
         gateway.nbctl("--may-exist", "lr-nat-add", "ovn-cluster", "dnat_and_snat", EIP, HELD, "lab-holder", HOLDER_MAC)
@@ -150,6 +153,7 @@ REFUSALS: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
         {"gateway": "10.4.18.1/24", "nic_ip": "10.4.18.21/24"},
         [("nic_ip", f"the address of node {WORKER}")],
     ),
+    ("a node's ExternalIP", {"nic_ip": f"{PUBLIC}/24"}, [("nic_ip", f"the address of node {DEAD}")]),
     (
         "an EIP, twice",
         {"nic_ip": f"{EIP}/24", "gateway": f"{EIP}/24"},
@@ -180,6 +184,15 @@ def test_check_mode_refuses_the_same(crowded: Truth) -> None:
     assert push(check=True, **changes)["problems"] == refused(crowded, **changes)["problems"]
 
 
+def test_the_router_ports_address_may_be_the_source_of_pods_connections(gateway: Truth) -> None:
+    gateway.nbctl("--may-exist", "lr-nat-add", "ovn-cluster", "snat", SITE["nic_ip"].split("/")[0], "10.253.255.0/30")
+    try:
+        result = push()
+    finally:
+        gateway.nbctl("--if-exists", "lr-nat-del", "ovn-cluster", "snat", "10.253.255.0/30")
+    assert (result["failed"], result["changed"]) == (False, False)
+
+
 # --- the site itself --------------------------------------------------------------------------------------------------
 
 
@@ -198,15 +211,16 @@ def test_a_chassis_with_another_hostname_is_refused(gateway: Truth) -> None:
     assert "calls itself 'stranger'" in text
 
 
-def test_a_default_vpc_with_subnets_of_its_own_is_refused(gateway: Truth) -> None:
-    gateway.kubectl("patch", "vpc", "ovn-cluster", "--type=merge", "-p", extra(["lab-none"]))
+@pytest.mark.parametrize("subnets", [["lab-none"], []])
+def test_a_default_vpc_with_subnets_of_its_own_is_refused(gateway: Truth, subnets: list[str]) -> None:
+    gateway.kubectl("patch", "vpc", "ovn-cluster", "--type=merge", "-p", extra(subnets))
     try:
         settle(gateway)
         result = refused(gateway, nodes=[G2, G1])
     finally:
         gateway.kubectl("patch", "vpc", "ovn-cluster", "--type=merge", "-p", extra(None))
     assert "Kube-OVN then ignores ovn-external-gw-config" in told(result, "vpc ovn-cluster")
-    assert "lab-none" in told(result, "vpc ovn-cluster")
+    assert f"spec.extraExternalSubnets: {subnets[0] if subnets else '[]'}" in told(result, "vpc ovn-cluster")
 
 
 def extra(subnets: list[str] | None) -> str:
