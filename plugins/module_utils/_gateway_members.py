@@ -25,6 +25,7 @@ class Evidence:
     """What a node showed of itself."""
 
     faults: tuple[str, ...]  # what is wrong with its side of the gateway
+    connected: bool = False  # whether the NIC asked for is in its bridge, be it that it carries nothing yet
 
     @property
     def proven(self) -> bool:
@@ -42,7 +43,8 @@ def evidence_of(results: Mapping[str, Any]) -> dict[str, Evidence]:
             down = [] if not side or side.get("tunnels_up") else side.get("tunnels_down") or []
             missing = ["its NIC was not looked at"] if side is None else [*side.get("missing", ())]
             faults = missing + [f"the tunnel to {peer} is down" for peer in down]
-            found[name] = Evidence(tuple(faults))
+            nic = result.get("nic") or {}
+            found[name] = Evidence(tuple(faults), bool(nic.get("in_service")))
     return found
 
 

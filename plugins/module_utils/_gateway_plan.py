@@ -73,6 +73,10 @@ RELABEL = (
     "looks just then rebuilds its bridge"
 )
 COMING = "external traffic, for seconds: with the gateway chassis that come OVN asks for tunnels that are not up"
+LOOP = (
+    "all external traffic, until the old NIC is out of each gateway's bridge: Kube-OVN leaves it there, and the two "
+    "form a loop; role external_gateway puts one in the other's place"
+)
 TEAR_DOWN = "all external traffic, for seconds: the controller takes the router port away and makes it anew"
 
 
@@ -294,7 +298,8 @@ def _write(texts: Texts, notes: Notes, current: Texts | None, seen: Observed, ga
         text = f"set in ConfigMap {CONFIG_MAP}: {changes}"
     if coming:
         text += f"; kube-ovn-controller then adds the gateway chassis of {', '.join(coming)}, which go again"
-    return Step("write_config_map", text, _loss_of_writing(texts, current, seen, gateway, coming), data)
+    loss = _loss_of_writing(texts, current, seen, gateway, coming)
+    return Step("write_config_map", text, loss, data, lasting=loss == LOOP)
 
 
 def _warm_up(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
@@ -318,6 +323,8 @@ def _cool_down(warmed: bool, seen: Observed) -> Iterable[Step]:
 def _loss_of_writing(
     texts: Texts, current: Texts, seen: Observed, gateway: ExternalGateway | None, coming: Sequence[str]
 ) -> str | None:
+    if gateway and _makes_a_loop(gateway, seen, texts, current):
+        return LOOP
     if coming and gateway and _makes_two_of_one(gateway, seen, texts):
         return COMING
     back = current.get("type") == "distributed" and texts.get("type") == "centralized"
@@ -327,6 +334,14 @@ def _loss_of_writing(
         return TEAR_DOWN
     gateways = [node for node in seen.nodes if node.gateway_label == "true"]
     return None if all(node.userspace for node in gateways) else RELABEL
+
+
+def _makes_a_loop(gateway: ExternalGateway, seen: Observed, texts: Texts, current: Texts) -> bool:
+    """Whether node daemons put a new NIC beside the old one. Where evidence shows it there already, they do nothing."""
+    if "external-gw-nic" not in texts or not current.get("external-gw-nic") or seen.disabled:
+        return False
+    nodes = [node for name in gateway.nodes if (node := seen.node(name)) and seen.mapped(name)]
+    return any(node.name not in seen.evidence or not seen.evidence[node.name].connected for node in nodes)
 
 
 def _add_rows(gateway: ExternalGateway, seen: Observed) -> Step:

@@ -15,6 +15,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     hand_labelled,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import disruption_problems
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import evidence_of
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import announcement, shape
@@ -146,6 +147,20 @@ def test_what_each_change_interrupts() -> None:
     # With a kernel datapath a node daemon that looks at the wrong moment rebuilds its bridge.
     world.machines["g1"].userspace = False
     assert disruptions(gateway("g1", "g3", "g2"), world.observe()) == {"none", "brief"}
+
+
+def test_a_new_nic_is_a_loop_unless_it_is_seen_in_the_bridges() -> None:
+    world = up()
+    asked = gateway(nic="enp9s0")
+    steps = plan(asked, world.observe())
+    assert disruption_problems(steps, "brief") != []
+    assert "form a loop" in (steps.steps[0].interrupts or "")
+    staged = {"links": {}, "nic": {"in_service": True, "staged": True}}
+    world.evidence = evidence_of(dict.fromkeys(["g1", "g2"], staged))
+    assert disruption_problems(plan(asked, world.observe()), "none") != []  # nobody looked at g3
+    world.evidence = evidence_of(dict.fromkeys(["g1", "g2", "g3"], staged))
+    assert disruption_problems(plan(asked, world.observe()), "none") == []
+    assert disruption_problems(plan(gateway(nic="enp9s0"), bare().observe()), "none") == []
 
 
 def test_a_second_gateway_comes_after_its_tunnel_is_watched() -> None:
