@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -53,8 +54,6 @@ class ClusterError(Exception):
         self.hint = hint
 
 
-Outcomes = list[Object | ClusterError]
-
 
 @dataclass(frozen=True)
 class Resource:
@@ -80,6 +79,7 @@ class Resource:
 
 
 NODES = Resource("", "v1", "nodes", False)
+NAMESPACES = Resource("", "v1", "namespaces", False)
 PODS = Resource("", "v1", "pods", True)
 POD_EXEC = Resource("", "v1", "pods/exec", True)
 CONFIG_MAPS = Resource("", "v1", "configmaps", True)
@@ -173,26 +173,32 @@ class Cluster:
         content = "application/merge-patch+json"
         return self._request("PATCH", resource.path(namespace, name), body=body, content=content)
 
-    def patch_many(self, patches: Sequence[Patch]) -> Outcomes:
+    def patch_many(self, patches: Sequence[Patch]) -> Sequence[Object | ClusterError]:
         """Merge patches, 16 at a time. Per patch, in order: the object, or why it was not patched."""
 
-        def one(patch: Patch) -> Object | ClusterError:
+        return self.together([partial(self.merge_patch, *patch) for patch in patches])
+
+    def together(self, calls: Sequence[Callable[[], Any]]) -> Sequence[Any]:
+        """Requests of any kind, 16 at a time. Per request, in order: its answer, or the ClusterError that came instead."""
+
+        def one(call: Callable[[], Any]) -> Any:
             try:
-                return self.merge_patch(*patch)
+                return call()
             except ClusterError as error:
                 return error
 
         with ThreadPoolExecutor(max_workers=WRITERS) as pool:
-            return list(pool.map(one, patches))
+            return list(pool.map(one, calls))
 
     def create(self, resource: Resource, namespace: str | None, body: Mapping[str, Any]) -> Object:
         """A new object. Status 409 when there is one of that name. Sent once: an answer may be lost after the deed."""
         return self._request("POST", resource.path(namespace), body=body)
 
-    def delete(self, resource: Resource, namespace: str | None, name: str) -> bool:
-        """Delete an object. False when there was none."""
+    def delete(self, resource: Resource, namespace: str | None, name: str, version: str | None = None) -> bool:
+        """Delete an object. False when there was none. version: only as it was then, else status 409."""
+        body = {"preconditions": {"resourceVersion": version}} if version else None
         try:
-            self._request("DELETE", resource.path(namespace, name))
+            self._request("DELETE", resource.path(namespace, name), body=body)
         except ClusterError as error:
             if error.status == 404:
                 return False

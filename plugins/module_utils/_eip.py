@@ -8,59 +8,141 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import shown, wished
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
+    CLAIM,
+    CLEAN,
+    ORDER,
+    RELEASE,
+    Rerouting,
+    annotate_pod,
+    annotate_template,
+    claim_steps,
+    clean,
+    delayed,
+    forget,
+    home,
+    is_late,
+    merged,
+    release_steps,
+    reroute,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    FIP,
+    NAT_TYPES,
+    SNAT,
     Eip,
     Holder,
     NatRule,
     Plan,
     PodView,
-    RoutePolicy,
     Step,
 )
 
-# A step's action. Those of one kind are done side by side, the kinds in this order: what blocks an address goes first,
-# then a VM's template, instance and pod, so that a run that is killed in between leaves nothing that a restart loses.
-CLEAN, TEMPLATE, INSTANCE, POD, REROUTE = "clean", "annotate_vm", "annotate_instance", "annotate_pod", "reroute_pod"
-ORDER = (CLEAN, TEMPLATE, INSTANCE, POD, REROUTE)
 
-
-def plan(desired: Sequence[Eip], state: str, observed: Observed) -> Plan:
-    """The steps to `state` (present, absent). A late step waits until Kube-OVN has done its part: see `is_late`."""
+def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
+    """The steps to the state asked for. A late step waits until Kube-OVN has done its part: see `is_late`."""
     site = Site(observed)
-    one = attach if state == "present" else detach
-    each = [(eip, list(one(eip, site))) for eip in desired]
+    each = [(eip, list(_steps(eip, wishes, site))) for eip in desired]
     steps = [step for _eip, steps in each for step in steps]
+    if any(step.action == CLAIM for step in steps) and not observed.claims_home:
+        steps.insert(0, home())
     steps.sort(key=lambda step: (is_late(step), ORDER.index(step.action)))
     steps = _with_orphans(_each_once(steps), site)
     touched = [eip for eip, steps in each if steps]
     before = {str(eip.holder): shown(eip.holder, site) for eip in touched}
-    after = {str(eip.holder): shown(eip.holder, site) for eip in touched}
+    after = dict(before)
     for eip in touched:
-        after[str(eip.holder)] = _wished(eip, state, after[str(eip.holder)], site)
+        after[str(eip.holder)] = wished(eip, wishes.state, after[str(eip.holder)], site, _going(eip, site))
+    for rival in dict.fromkeys(rival for eip in touched for rival in rivals(eip, wishes, site)):
+        name = str(rival.holder)
+        if name in after:  # it gets another address in the same task
+            after[name] = {**after[name], "claims": [one for one in after[name]["claims"] if one != rival.address]}
+            continue
+        before[name] = shown(rival.holder, site)
+        after[name] = wished(rival, "absent", before[name], site, _going(rival, site))
     return Plan(tuple(steps), before, after)
 
 
-def is_late(step: Step) -> bool:
-    """Whether the step must wait until Kube-OVN's controller has done what the steps before it ask for."""
-    return bool(step.data.get("late"))
+def _going(eip: Eip, site: Site) -> list[Rerouting]:
+    """The policies that go when an EIP is released."""
+    rules = [rule for rule in site.own_rules(eip.holder, eip.kind) if eip.address in (None, rule.external_ip)]
+    return unneeded_policies(eip, rules, site)
+
+
+def _steps(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Step]:
+    if wishes.state != "present":
+        yield from detach(eip, site, keep=wishes.state == "detached")
+        return
+    busy = busy_rivals(eip, wishes, site)
+    yield from claim_steps(eip, site, wishes.reassign, busy)
+    for rival in busy:
+        yield from _detach(rival, site)
+    claim = site.claims.get(eip.address or "")
+    if not busy and claim and claim.former and claim.of(eip.holder):
+        yield forget(eip, claim)
+    # The old holder is wholly clean before the new one begins: no moment has two, and Kube-OVN ignores a second one.
+    own = list(attach(eip, site))
+    yield from (delayed(step) for step in own) if busy else own
+
+
+def busy_rivals(eip: Eip, wishes: Wishes, site: Site) -> list[Eip]:
+    """Those of the rivals with whom something of the address is left."""
+    return [one for one in rivals(eip, wishes, site) if any(_detach(one, site)) or _lingers(one, site)]
+
+
+def rivals(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Eip]:
+    """The holders that must let go of an address first, as requests to release it."""
+    if wishes.state != "present" or not eip.address:
+        return
+    claim = site.claims.get(eip.address)
+    mine = claim if claim and claim.of(eip.holder) else None
+    seen = {(one.holder, kind) for one in mine.former for kind in NAT_TYPES} if mine else set()
+    if claim and wishes.reassign and not (claim.kind == eip.kind == SNAT):
+        seen.update((one.holder, claim.kind) for one in claim.claimants)
+    for one in site.mentions(eip.address) if wishes.reassign else ():
+        if not (one.kind == eip.kind == SNAT):
+            seen.add((one.holder, one.kind))
+    for rule in site.rules_by_external.get(eip.address, []) if wishes.reassign else ():
+        seen.update((holder, FIP) for holder in site.holders_at(rule.logical_ip) if is_eip_rule(rule))
+    for holder, kind in sorted(seen, key=lambda pair: (str(pair[0]), pair[1])):
+        if holder != eip.holder:
+            yield Eip(holder, eip.address, eip.path, kind)
 
 
 def _each_once(steps: Sequence[Step]) -> list[Step]:
-    """The steps, with a rule that two holders would delete in the first one only."""
+    """The steps, with a row that two holders would delete in the first one only."""
     result: list[Step] = []
-    taken: set[NatRule] = set()
+    taken: set[NatRule | Rerouting] = set()
+    done: set[tuple[str, ...]] = set()
+    claims: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
-        rules = tuple(rule for rule in step.data.get("rules", ()) if rule not in taken)
-        taken.update(rules)
-        if step.action != CLEAN or rules == step.data["rules"]:
+        if step.action in (CLAIM, RELEASE):
+            claims.setdefault((step.action, step.data["name"]), []).append(step)
+    for each in steps:
+        step = each
+        if step.action == CLEAN:
+            rules = [row for row in step.data["rules"] if row not in taken]
+            policies = [row for row in step.data["policies"] if row not in taken]
+            taken.update(rules, policies)
+            if rules or policies:
+                data = step.data
+                result.append(clean(data["holder"], rules, policies, data["reason"], data["late"], data["path"]))
+            continue
+        key = (step.action, step.text)
+        if step.action in (CLAIM, RELEASE):
+            key = (step.action, step.data["name"])
+            step = merged(claims[key])
+            if step.action == RELEASE and (CLAIM, step.data["name"]) in claims:
+                step = delayed(step)  # the claim is another one by then
+        if key not in done:  # two holders that take an address from one and the same, or share one
+            done.add(key)
             result.append(step)
-        elif rules or step.data["policies"]:
-            data = step.data
-            result.append(_clean(data["holder"], rules, data["policies"], data["reason"], data["late"]))
     return result
 
 
@@ -73,82 +155,174 @@ def _with_orphans(steps: Sequence[Step], site: Site) -> list[Step]:
         if all(rule in going for rule in rules):
             last = max(going[rule] for rule in rules)
             data = result[last].data
-            policies = (*data["policies"], *site.policies_for([address]))
-            result[last] = _clean(data["holder"], data["rules"], policies, data["reason"], data["late"])
+            policies = dict.fromkeys((*data["policies"], *site.policies_for([address]), *site.routes_for([address])))
+            result[last] = clean(
+                data["holder"], data["rules"], list(policies), data["reason"], data["late"], data["path"]
+            )
     return result
 
 
-def wants_kept(desired: Iterable[Eip], observed: Observed) -> bool:
-    """Whether the addresses that Kube-OVN keeps must be read: for a holder without a pod, or a rule of no live pod."""
+def wants_kept(desired: Iterable[Eip], wishes: Wishes, observed: Observed) -> bool:
+    """Whether the addresses that Kube-OVN keeps must be read.
+
+    So it is for a holder without a pod, a rule of no live pod, or an address that is to be drawn from a pool.
+    """
     site = Site(observed)
     for eip in desired:
-        if not site.logical_addresses(eip.holder):
+        if not site.logical_addresses(eip.holder) or (eip.pool and not site.claims_of(eip.holder, eip.kind)):
             return True
-        addresses = [eip.address] if eip.address else site.claims_of(eip.holder)
-        rules = [rule for address in addresses for rule in site.rules_by_external.get(address, [])]
-        if any(is_eip_rule(rule) and not site.holders_at(rule.logical_ip) for rule in rules):
+        if wishes.rotate:
+            return True
+        claimed = [claim.address for claim in site.claims_of(eip.holder, eip.kind)]
+        addresses = [eip.address] if eip.address else site.asked_by(eip.holder, eip.kind)
+        rules = [rule for one in (*addresses, *claimed) for rule in site.rules_by_external.get(one or "", [])]
+        if any(is_eip_rule(rule, eip.kind) and not site.holders_at(rule.logical_ip) for rule in rules):
             return True
     return False
 
 
+# --- attach ---------------------------------------------------------------------------------------------------------
+
+
 def attach(eip: Eip, site: Site) -> Iterable[Step]:
-    """Steps that give a holder its EIP, and leave it no other."""
-    holder, address = eip.holder, eip.address or ""
-    pods = [pod for pod in site.pods_of(holder) if not pod.deleting]
-    in_the_way = _in_the_way(holder, address, site)
+    """Steps that give a holder its EIP, and leave it no other of this kind."""
+    holder, address, kind = eip.holder, eip.address or "", eip.kind
+    in_the_way = _in_the_way(eip, site)
     if in_the_way:
-        yield _clean(holder, in_the_way, [], "it keeps Kube-OVN from making the right one")
-    yield from _annotate_vm(holder, site, lambda old: old != address, address)
-    taken = _of_another(holder, address, site)
+        yield clean(holder, in_the_way, [], "it keeps Kube-OVN from making the right one", path=eip.path)
+    yield from _annotate_workload(eip, site, lambda old: old != address, address)
+    blocked = bool(_of_another(eip, site))
     settled = True
-    for pod in pods:
-        right = all(site.rule_right(address, ip) and site.policy_right(ip) for ip in addresses_of(pod))
-        settled = settled and right and pod.eip == address and bool(pod.ip)
-        if pod.eip != address:
-            yield _annotate_pod(holder, pod, address)
-        elif pod.routed and not right and not taken:
-            yield _reroute(pod, address)
-    stale = [rule for rule in site.own_rules(holder) if rule.external_ip != address]
+    for pod in _lasting_pods(holder, site, lambda old: old != address, kind):
+        right = all(site.rule_right(address, ip, kind) and site.policy_right(ip) for ip in addresses_of(pod))
+        settled = settled and right and pod.asks(kind) == address and bool(pod.ip) and pod.routed
+        if pod.asks(kind) != address:
+            yield annotate_pod(eip, pod, address)
+        elif pod.routed and not right and not blocked:
+            yield reroute(eip, pod)
+    pods = [pod for pod in site.pods_of(holder) if not pod.deleting]
+    settled = settled and all(pod.asks(kind) == address for pod in pods)
+    own = dict.fromkeys([*site.own_rules(holder, kind), *left_behind(replace(eip, address=None), site)])
+    stale = [rule for rule in own if rule.external_ip != address]
     if stale:
-        yield _clean(holder, stale, [], f"Kube-OVN leaves it behind when the EIP becomes {address}", late=not settled)
+        why = f"Kube-OVN leaves it behind when the EIP becomes {address}"
+        yield clean(holder, stale, [], why, late=not settled, path=eip.path)
+    yield from release_steps(eip, site, but=address, late=bool(stale) or not settled)
 
 
-def detach(eip: Eip, site: Site) -> Iterable[Step]:
-    """Steps that take an EIP from its holder, or all of its EIPs when none is named."""
-    holder = eip.holder
+def _lasting_pods(holder: Holder, site: Site, wrong: Callable[[str | None], bool], kind: str) -> list[PodView]:
+    """The holder's pods that are worth a write: a Deployment's goes, when its template changes, or is about to."""
+    workload = site.workloads.get(holder)
+    if workload and workload.kind == "Deployment" and (wrong(workload.template(kind)) or not workload.settled):
+        return []
+    return [pod for pod in site.pods_of(holder) if not pod.deleting]
+
+
+def _in_the_way(eip: Eip, site: Site) -> list[NatRule]:
+    """Rules that keep Kube-OVN from making the right one: of nobody, or the holder's own beyond the first."""
+    twice = _twice(eip, site)
+    if eip.kind == SNAT:
+        return twice
+    own = site.logical_addresses(eip.holder)
+    others = [rule for rule in site.rules_by_external.get(eip.address or "", []) if rule.logical_ip not in own]
+    return twice + [rule for rule in others if site.is_leftover(rule, eip.holder)]
+
+
+def _twice(eip: Eip, site: Site) -> list[NatRule]:
+    """The holder's own rules beyond the first, of either kind: Kube-OVN gives up on a pod that has two of one."""
+    own = site.logical_addresses(eip.holder)
+    floating = {*site.asked_by(eip.holder, FIP), *([eip.address] if eip.kind == FIP and eip.address else [])}
+    groups = [
+        [rule for rule in site.rules_by_external.get(address, []) if is_eip_rule(rule) and rule.logical_ip in own]
+        for address in sorted(floating)
+    ]
+    groups += [[rule for rule in site.rules_by_logical.get(ip, []) if is_eip_rule(rule, SNAT)] for ip in own]
+    return [rule for group in groups for rule in group[1:]]
+
+
+def _of_another(eip: Eip, site: Site) -> list[NatRule]:
+    """Rules with the wanted external address that stay where they are: routing the pod anew could not help."""
+    if eip.kind == SNAT:
+        return []
+    own, ours = site.logical_addresses(eip.holder), _in_the_way(eip, site)
+    rules = site.rules_by_external.get(eip.address or "", [])
+    return [rule for rule in rules if rule not in ours and not (is_eip_rule(rule) and rule.logical_ip in own)]
+
+
+def _annotate_workload(
+    eip: Eip, site: Site, wrong: Callable[[str | None], bool], address: str | None
+) -> Iterable[Step]:
+    workload = site.workloads.get(eip.holder)
+    if workload is None:
+        return
+    if wrong(workload.template(eip.kind)):
+        yield annotate_template(eip, workload, address)
+    if workload.running and wrong(workload.instance(eip.kind)):
+        yield annotate_template(eip, workload, address, instance=True)
+
+
+# --- detach ---------------------------------------------------------------------------------------------------------
+
+
+def detach(eip: Eip, site: Site, keep: bool) -> Iterable[Step]:
+    """Steps that take an EIP from its holder, or all of its EIPs of this kind when none is named.
+
+    keep: whether its claim stays, or is made, so that the address stays the holder's.
+    """
+    addresses = [eip.address] if eip.address else site.asked_by(eip.holder, eip.kind)
+    if keep:
+        for address in addresses:
+            if address in site.asked_by(eip.holder, eip.kind):
+                yield from claim_steps(replace(eip, address=address), site)
+    steps = list(_detach(eip, site))
+    yield from steps
+    if not keep:
+        yield from release_steps(eip, site, only=eip.address, late=bool(steps) or _lingers(eip, site))
+
+
+def _lingers(eip: Eip, site: Site) -> bool:
+    """Whether Kube-OVN has yet to do its part: the claim must not go before the NAT rule does."""
+    rules = [rule for rule in site.own_rules(eip.holder, eip.kind) if eip.address in (None, rule.external_ip)]
+    pods = [pod for pod in site.pods_of(eip.holder) if pod.ip and pod.node and not pod.deleting]
+    return bool(rules) or any(is_unrouting(pod, eip.kind) for pod in pods)
+
+
+def _detach(eip: Eip, site: Site) -> Iterable[Step]:
+    holder, kind = eip.holder, eip.kind
 
     def released(address: str | None) -> bool:
         return address is not None and eip.address in (None, address)
 
-    # Before the annotations go: only they say that such a rule was the holder's.
-    dead = _left_behind(holder, eip.address, site)
+    # Before the annotations go: only they, and the claim, say that such a rule was the holder's.
+    dead = left_behind(eip, site)
     if dead:
-        yield _clean(holder, dead, [], "Kube-OVN leaves it behind")
-    yield from _annotate_vm(holder, site, released, None)
-    for pod in site.pods_of(holder):
-        if released(pod.eip) and not pod.deleting:
-            yield _annotate_pod(holder, pod, None)
-    # Kube-OVN takes the NAT rules of a pod whose eip is gone when it routes the pod anew; the policy it leaves.
-    waiting = any(pod.ip and (released(pod.eip) or is_unrouting(pod)) for pod in site.pods_of(holder))
-    rules = [] if waiting else [rule for rule in site.own_rules(holder) if released(rule.external_ip)]
-    policies = _unneeded_policies(eip, rules, site)
+        yield clean(holder, dead, [], "Kube-OVN leaves it behind", path=eip.path)
+    yield from _annotate_workload(eip, site, released, None)
+    for pod in _lasting_pods(holder, site, released, kind):
+        if released(pod.asks(kind)):
+            yield annotate_pod(eip, pod, None)
+    # Kube-OVN takes the NAT rules of a pod whose annotation is gone when it routes the pod anew; the policy it leaves.
+    pods = site.pods_of(holder)
+    waiting = any(pod.ip and (released(pod.asks(kind)) or is_unrouting(pod, kind)) for pod in pods)
+    rules = [] if waiting else [rule for rule in site.own_rules(holder, kind) if released(rule.external_ip)]
+    policies = unneeded_policies(eip, rules, site)
     if rules or policies:
-        yield _clean(holder, rules, policies, "Kube-OVN leaves it behind", late=waiting)
+        yield clean(holder, rules, policies, "Kube-OVN leaves it behind", late=waiting, path=eip.path)
 
 
-def is_unrouting(pod: PodView) -> bool:
-    """Whether Kube-OVN has yet to take note that the pod has no EIP."""
-    return pod.eip is None and not pod.routed
+def is_unrouting(pod: PodView, kind: str) -> bool:
+    """Whether Kube-OVN has yet to take note that the pod has no address of this kind."""
+    return pod.asks(kind) is None and not pod.routed
 
 
-def _unneeded_policies(eip: Eip, rules: Sequence[NatRule], site: Site) -> list[RoutePolicy]:
-    """Policies of the holder's own addresses, when nothing of the holder needs them any more."""
-    pods = site.pods_of(eip.holder)
-    kept_eip = any(eip.address not in (None, claimed) for claimed in site.claims_of(eip.holder))
-    if kept_eip or any(pod.snat or pod.north_gateway for pod in pods):
+def unneeded_policies(eip: Eip, rules: Sequence[NatRule], site: Site) -> list[Rerouting]:
+    """Policies, and routes, of the holder's own addresses, when nothing of the holder needs them any more."""
+    other = SNAT if eip.kind == FIP else FIP
+    kept = any(eip.address not in (None, asked) for asked in site.asked_by(eip.holder, eip.kind))
+    if kept or site.asked_by(eip.holder, other) or any(pod.north_gateway for pod in site.pods_of(eip.holder)):
         return []
-    own = site.logical_addresses(eip.holder)
-    return site.policies_for([address for address in own if _is_free(address, eip, rules, site)])
+    own = [one for one in site.logical_addresses(eip.holder) if _is_free(one, eip, rules, site)]
+    return [*site.policies_for(own), *site.routes_for(own)]
 
 
 def _is_free(address: str, eip: Eip, rules: Sequence[NatRule], site: Site) -> bool:
@@ -156,127 +330,22 @@ def _is_free(address: str, eip: Eip, rules: Sequence[NatRule], site: Site) -> bo
     staying = [rule for rule in site.rules_by_logical.get(address, []) if not _goes(rule, eip, rules, site)]
     # By name alone: an address kept for a machine that is gone does not tell that it was a machine's.
     own = (eip.holder.namespace, eip.holder.name)
-    return not staying and all((holder.namespace, holder.name) == own for holder in site.holders_at(address))
+    return not staying and all(
+        holder == eip.holder or (holder.namespace, holder.name) == own for holder in site.holders_at(address)
+    )
 
 
 def _goes(rule: NatRule, eip: Eip, rules: Sequence[NatRule], site: Site) -> bool:
     """Whether a rule of the holder's address is on its way out: by our hand, or by Kube-OVN's with the annotation."""
-    if rule in rules:
+    if rule in rules or site.goes_with(rule, eip):
         return True
     released = eip.address in (None, rule.external_ip) and rule.external_ip not in site.observed.ovn_eips
-    return released and is_eip_rule(rule)
+    return released and is_eip_rule(rule, eip.kind)
 
 
-def _left_behind(holder: Holder, address: str | None, site: Site) -> list[NatRule]:
+def left_behind(eip: Eip, site: Site) -> list[NatRule]:
     """Rules of the holder's EIPs that lead to an overlay address of nobody: its own of a former life."""
-    wanted = [address] if address else site.claims_of(holder)
-    rules = [rule for external in wanted for rule in site.rules_by_external.get(external, [])]
-    return [rule for rule in rules if site.is_leftover(rule, holder)]
-
-
-def _in_the_way(holder: Holder, address: str, site: Site) -> list[NatRule]:
-    """Rules with the wanted external address that are of nobody, or the holder's own beyond the first."""
-    own = site.logical_addresses(holder)
-    rules = [rule for rule in site.rules_by_external.get(address, []) if is_eip_rule(rule)]
-    twice = [rule for rule in rules if rule.logical_ip in own][1:]
-    return twice + [rule for rule in rules if rule.logical_ip not in own and site.is_leftover(rule, holder)]
-
-
-def _of_another(holder: Holder, address: str, site: Site) -> list[NatRule]:
-    """Rules with the wanted external address that stay where they are: routing the pod anew could not help."""
-    own, ours = site.logical_addresses(holder), _in_the_way(holder, address, site)
-    rules = site.rules_by_external.get(address, [])
-    return [rule for rule in rules if rule not in ours and not (is_eip_rule(rule) and rule.logical_ip in own)]
-
-
-def _annotate_vm(
-    holder: Holder, site: Site, wrong: Callable[[str | None], bool], address: str | None
-) -> Iterable[Step]:
-    vm = site.vms.get(holder)
-    if vm is None:
-        return
-    if wrong(vm.template_eip):
-        data = {"namespace": vm.namespace, "name": vm.name, "uid": vm.uid, "eip": address}
-        yield Step(TEMPLATE, _words(vm.template_eip, address, f"the template of {holder}"), None, data)
-    if vm.running and wrong(vm.instance_eip):
-        data = {"namespace": vm.namespace, "name": vm.name, "uid": vm.instance_uid, "eip": address}
-        yield Step(INSTANCE, _words(vm.instance_eip, address, f"the instance of {holder}"), None, data)
-
-
-def _annotate_pod(holder: Holder, pod: PodView, address: str | None) -> Step:
-    words = _words(pod.eip, address, f"pod {pod.namespace}/{pod.name}") + ", null routed in the same patch"
-    lost = f"; {pod.eip} leads no longer to it" if pod.eip else ""
-    interrupts = f"{holder}: its connections to the outside get another source address{lost}"
-    return Step(POD, words, interrupts, _pod_data(pod) | {"eip": address})
-
-
-def _reroute(pod: PodView, address: str) -> Step:
-    text = (
-        f"null routed on pod {pod.namespace}/{pod.name}: NAT rule or policy of {address} is not as it must be, "
-        "and Kube-OVN looks again only then"
-    )
-    return Step(REROUTE, text, None, _pod_data(pod))
-
-
-def _pod_data(pod: PodView) -> dict[str, Any]:
-    return {"namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
-
-
-def _clean(
-    holder: Holder | str, rules: Sequence[NatRule], policies: Sequence[RoutePolicy], reason: str, late: bool = False
-) -> Step:
-    """One step for a holder's leftovers: they go in one transaction, so that no kill parts a rule from its policy."""
-    what = [f"NAT rule {rule.external_ip} -> {rule.logical_ip}" for rule in rules]
-    what += [f"policy {policy.priority} {policy.match}" for policy in policies]
-    data = {"holder": str(holder), "rules": tuple(rules), "policies": tuple(policies), "reason": reason, "late": late}
-    return Step(CLEAN, f"delete {', '.join(what)} of {holder}: {reason}", None, data)
-
-
-def _words(old: str | None, new: str | None, where: str) -> str:
-    if new is None:
-        return f"remove eip {old} from {where}"
-    return f"set eip {new} on {where}" + (f" (was {old})" if old else "")
-
-
-def shown(holder: Holder, site: Site) -> dict[str, Any]:
-    """A holder as the diff shows it."""
-    vm = site.vms.get(holder)
-    own = site.logical_addresses(holder)
-    view: dict[str, Any] = {}
-    if vm:
-        view["template"] = vm.template_eip
-        view["instance"] = vm.instance_eip if vm.running else None
-    view["pods"] = {pod.name: pod.eip for pod in site.pods_of(holder)}
-    rules = dict.fromkeys(site.own_rules(holder) + _left_behind(holder, None, site))
-    view["nat_rules"] = [f"{rule.external_ip} -> {rule.logical_ip}" for rule in rules]
-    view["policies"] = [f"{policy.match} via {', '.join(policy.nexthops)}" for policy in site.policies_for(own)]
-    return view
-
-
-def _wished(eip: Eip, state: str, before: Mapping[str, Any], site: Site) -> dict[str, Any]:
-    """The same view after the steps and what Kube-OVN does then."""
-
-    def new(old: str | None) -> str | None:
-        if state == "present":
-            return eip.address
-        return None if eip.address in (None, old) else old
-
-    view = dict(before)
-    vm = site.vms.get(eip.holder)
-    if vm:
-        view["template"] = new(vm.template_eip)
-        view["instance"] = new(vm.instance_eip) if vm.running else None
-    pods = site.pods_of(eip.holder)
-    view["pods"] = {pod.name: pod.eip if pod.deleting else new(pod.eip) for pod in pods}
-    own = [address for pod in pods for address in addresses_of(pod)]
-    if state == "present":
-        view["nat_rules"] = [f"{eip.address} -> {address}" for address in dict.fromkeys(own)]
-        hop = site.observed.next_hop or "the gateway"
-        view["policies"] = [f"ip4.src == {address} via {hop}" for address in dict.fromkeys(own)] or view["policies"]
-        return view
-    rules = [rule for rule in site.own_rules(eip.holder) if eip.address not in (None, rule.external_ip)]
-    view["nat_rules"] = [f"{rule.external_ip} -> {rule.logical_ip}" for rule in rules]
-    going = _unneeded_policies(eip, _left_behind(eip.holder, eip.address, site), site)
-    left = [policy for policy in site.policies_for(site.logical_addresses(eip.holder)) if policy not in going]
-    view["policies"] = [f"{policy.match} via {', '.join(policy.nexthops)}" for policy in left]
-    return view
+    claimed = [claim.address for claim in site.claims_of(eip.holder, eip.kind)]
+    wanted = [eip.address] if eip.address else [*site.asked_by(eip.holder, eip.kind), *claimed]
+    rules = [rule for external in dict.fromkeys(wanted) for rule in site.rules_by_external.get(external, [])]
+    return [rule for rule in rules if site.is_leftover(rule, eip.holder, eip.kind)]

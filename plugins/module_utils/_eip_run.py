@@ -1,133 +1,208 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One run over EIPs: do the plan's steps, look again, go on until all is as asked, and tell. No I/O of its own.
+"""One run over EIPs: claim, do the plan's steps, look again, go on until all is as asked. No I/O of its own.
 
 Private to this collection: no promise is made to other users.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from ansible_collections.kubeovn.core.plugins.module_utils._eip import CLEAN, is_late, plan
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import unfinished
+from ansible_collections.kubeovn.core.plugins.module_utils._eip import plan
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes, adopted, assign
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import doubles, gateway_problems, problems
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import prune
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Plan, Problem, Step
-from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
+    CLAIM,
+    CLEAN,
+    HOME,
+    RELEASE,
+    is_late,
+    path_of,
+    release,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Plan, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, Deadline, until
+
+Problems = dict[str, list[Problem]]  # by the path of the EIP that they are of
+ROUNDS = 1000  # other runs can be faster at an address so many times
+
+
+class Look(Protocol):
+    """What a run sees with."""
+
+    def observe(self, desired: Sequence[Eip], wishes: Wishes) -> Observed:
+        """Everything."""
+
+    def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
+        """The claims alone."""
+
+
+class Outcome(Protocol):
+    """What came of steps."""
+
+    refused: Problems
+    lost: bool
 
 
 @dataclass
 class Run:
     """One run of the module: what it does between the first look and the last."""
 
-    desired: Sequence[Eip]
-    state: str
-    look: Callable[[], Observed]
-    act: Callable[[Sequence[Step]], None]
+    asked: Sequence[Eip] | None  # None: all that annotations ask for
+    wishes: Wishes
+    look: Look
+    act: Callable[[Sequence[Step]], Outcome]
+    first: Observed = field(init=False)
     seen: Observed = field(init=False)
+    desired: list[Eip] = field(init=False)  # each with its address, those that are refused too
+    general: list[Problem] = field(init=False)  # problems of no single EIP
+    unclear: list[Problem] = field(default_factory=list)  # what nothing tells whose it is
+    bad: Problems = field(default_factory=dict)
     planned: Plan = field(init=False)
     done: dict[tuple[Any, ...], Step] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.seen = self.look()
-        self.planned = plan(self.desired, self.state, self.seen)
+        self.first = self.seen = self.look.observe(self.asked or (), self.wishes)
+        self._decide()
+
+    def _decide(self) -> None:
+        """From what was seen: who gets which address, what is refused, and the plan for the rest."""
+        if self.wishes.state == "pruned":
+            self.desired, self.general = [], []
+            self.planned, self.unclear = prune(self.seen)
+            return
+        site = Site(self.seen)
+        asked = adopted(site) if self.asked is None else self.asked
+        self.general = doubles(asked) + (gateway_problems(site) if self.wishes.state == "present" and asked else [])
+        self.desired, found = assign(asked, self.wishes, site)
+        found += problems(self.desired, self.wishes, self.seen)
+        self.bad = _by_path(found)
+        self.planned = plan(self.viable, self.wishes, self.seen)
+
+    @property
+    def viable(self) -> list[Eip]:
+        """The EIPs for which nothing speaks against going on."""
+        return [eip for eip in self.desired if eip.path not in self.bad]
+
+    def claim(self, all_or_nothing: bool = False) -> None:
+        """Make the addresses the holders', before anything else is written: of several runs one gets each."""
+        mine: list[Step] = []
+        for _round in range(ROUNDS):
+            steps = [step for step in self.planned.steps if step.action in (HOME, CLAIM)]
+            if not self._do(steps):
+                return
+            mine += [step for step in steps if step.action == CLAIM]
+            claims, unreadable = self.look.claims()
+            self.seen = replace(self.seen, claims=claims, unreadable=unreadable, claims_home=True)
+            self._decide()
+            if all_or_nothing and self.bad:
+                self._do(_given_back(mine, Site(self.seen)))
+                return
 
     def write(self) -> None:
         """All steps at once, without waiting for anything."""
-        self.act(self.planned.steps)
-        self.done.update({key_of(step): step for step in self.planned.steps})
+        self._do([step for step in self.planned.steps if step.action not in (HOME, CLAIM)])
         if self.done:
-            self.seen = self.look()
+            self.seen = self.look.observe(self.desired, self.wishes)
 
-    def settle(self, timeout: float, clock: Clock | None = None) -> None:
-        """Do what can be done, look again, until nothing is left to do and all is as asked."""
-        self._do([step for step in self.planned.steps if not is_late(step)])
+    def settle(
+        self, timeout: float, clock: Clock | None = None, tell: Callable[[int], None] = lambda _left: None
+    ) -> None:
+        """Do what can be done, look again, until nothing is left to do and all is as asked; or note what is not."""
+        self._do([step for step in self.planned.steps if step.action not in (HOME, CLAIM) and not is_late(step)])
         if not self.planned.steps and not self._left():
             return
-        try:
-            until(self._again, lambda finished: finished, timeout, clock)
-        except Deadline as deadline:
-            raise self._failure(deadline.waited) from deadline
 
-    def _again(self) -> bool:
-        self.seen = self.look()
-        steps = plan(self.desired, self.state, self.seen).steps
+        def again() -> int:
+            left = self._again()
+            tell(left)
+            return left
+
+        try:
+            until(again, lambda left: not left, timeout, clock, left=lambda left: left)
+        except Deadline as deadline:
+            self._give_up(deadline.waited)
+
+    def _again(self) -> int:
+        """How many steps and EIPs are still to come."""
+        self.seen = self.look.observe(self.desired, self.wishes)
+        steps = self._steps()
         # Each object is written once in a run: who reverts our writes is told of in the end, not fought.
         self._do([step for step in steps if not is_late(step) and key_of(step) not in self.done])
-        return not steps and not self._left()
+        return len(steps) + len(self._left())
 
-    def _do(self, steps: Sequence[Step]) -> None:
+    def _steps(self) -> tuple[Step, ...]:
+        if self.wishes.state == "pruned":
+            return prune(self.seen)[0].steps
+        return plan(self.viable, self.wishes, self.seen).steps
+
+    def _do(self, steps: Sequence[Step]) -> bool:
+        """Do them; whether another run was faster."""
+        if not steps:
+            return False
         try:
-            self.act(steps)
+            outcome = self.act(steps)
         except GuardFailed:
-            return  # a row changed since it was read: the next look plans anew
-        self.done.update({key_of(step): step for step in steps})
+            return False  # a row changed since it was read: the next look plans anew
+        self.done.update({key_of(step): step for step in steps if path_of(step) not in outcome.refused})
+        for path, found in outcome.refused.items():
+            self.bad.setdefault(path, []).extend(found)
+        return outcome.lost
 
-    def _left(self) -> list[Problem]:
-        return unfinished(self.desired, self.state, self.seen)
+    def _left(self) -> Problems:
+        return unfinished(self.viable, self.wishes, self.seen)
 
-    def _failure(self, waited: float) -> Failure:
+    def _give_up(self, waited: float) -> None:
         left = self._left()
-        named = " ".join(problem.path for problem in left)
-        left += [
-            Problem(step.data.get("holder") or step.data["name"], f"not done: {step.text}")
-            for step in plan(self.desired, self.state, self.seen).steps
-            if step.data.get("holder", step.data.get("name")) not in named
-        ]
-        text = f"written, but not as asked after {waited:g} s" if self.done else f"not as asked after {waited:g} s"
-        return Failure(text, left, changed=bool(self.done))
+        for step in self._steps():
+            if path_of(step) not in left:
+                problem = Problem(step.data.get("holder", ""), f"not done: {step.text}")
+                left.setdefault(path_of(step), []).append(problem)
+        for path, found in left.items():
+            late = [replace(one, text=f"{one.text} [after {waited:g} s]") for one in found[:1]]
+            self.bad.setdefault(path, []).extend([*late, *found[1:]])
 
     @property
     def result(self) -> Plan:
         """What was planned, and what turned out to be needed besides."""
         known = {key_of(step) for step in self.planned.steps}
+        claims = tuple(step for key, step in self.done.items() if step.action in (HOME, CLAIM) and key not in known)
+        known |= {key_of(step) for step in claims}
         more = tuple(step for key, step in self.done.items() if key not in known)
-        return Plan(self.planned.steps + more, self.planned.before, self.planned.after)
+        return Plan(claims + self.planned.steps + more, self.planned.before, self.planned.after)
+
+
+def _given_back(claimed: Iterable[Step], site: Site) -> list[Step]:
+    """Steps that undo the claims that a run has made."""
+    found = []
+    for step in claimed:
+        now = site.claims.get(step.data["after"].address)
+        if step.data["before"] is None and now and now.claimants == step.data["after"].claimants:
+            found.append(release(None, now, path_of(step)))
+    return found
+
+
+def _by_path(found: Iterable[Problem]) -> Problems:
+    """Problems by the EIP that they are of: eips[3].address is of eips[3]."""
+    result: Problems = {}
+    for problem in found:
+        head, bracket, _option = problem.path.partition("]")
+        result.setdefault(head + bracket, []).append(problem)
+    return result
 
 
 def key_of(step: Step) -> tuple[Any, ...]:
     """What makes a step the same one in two plans."""
     if step.action == CLEAN:
         return (CLEAN, *(row.uuid for row in (*step.data["rules"], *step.data["policies"])))
-    return (step.action, step.data["namespace"], step.data["name"], step.data["uid"])
-
-
-# --- tell ---------------------------------------------------------------------------------------------------------
-
-
-def report(desired: Sequence[Eip], first: Observed, last: Observed) -> list[dict[str, Any]]:
-    """Each EIP as it is now."""
-    before, site = Site(first), Site(last)
-    return [_report(eip, before, site) for eip in desired]
-
-
-def _report(eip: Eip, before: Site, site: Site) -> dict[str, Any]:
-    holder = eip.holder
-    pod = site.pod_of(holder)
-    address = eip.address or next(iter(before.claims_of(holder)), None)
-    own = site.logical_addresses(holder)
-    rule = next((rule for rule in site.own_rules(holder) if rule.external_ip == address), None)
-    policy = next(iter(site.policies_for(own)), None)
-    claimed = address is not None and address in site.claims_of(holder)
-    attached = claimed and rule is not None and pod is not None
-    return {
-        "address": address,
-        "holder": {"kind": holder.kind, "namespace": holder.namespace, "name": holder.name},
-        "pod": pod.name if pod else None,
-        "node": pod.node if pod else None,
-        "logical_ip": own[0] if own else None,
-        "logical_port": pod.logical_port if pod else None,
-        "nat_rule": _row(rule, "type", "external_ip", "logical_ip", "logical_port") if rule else None,
-        "policy": _row(policy, "priority", "match", "action", "nexthops") if policy else None,
-        "status": "attached" if attached else "pending" if claimed else "detached",
-    }
-
-
-def _row(record: object, *names: str) -> dict[str, Any]:
-    values = {name: getattr(record, name) for name in names}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    if step.action in (CLAIM, RELEASE):
+        return (step.action, step.data["name"], step.data["holder"], step.data["before"])
+    return (step.action, step.data.get("namespace"), step.data.get("name"), step.data.get("uid"), step.data.get("kind"))

@@ -11,19 +11,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network, ip_interface
 from typing import TypeVar
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     DEFAULT_VPC,
+    FIP,
+    NAT_TYPES,
+    SNAT,
+    Claim,
+    Eip,
+    GatewayNode,
     Holder,
     NatRule,
     Ovn,
     PodView,
     RoutePolicy,
-    VmView,
+    SourceRoute,
+    Workload,
 )
 
-EIP_RULE = "dnat_and_snat"
 POLICY_MATCH = "ip4.src == "
 
 K = TypeVar("K")
@@ -38,23 +45,32 @@ class Observed:
     next_hop: str | None  # the physical gateway that the ConfigMap names; None: it names none
     gateway_addresses: tuple[str, ...]  # addresses that the ConfigMap gives to the gateway itself
     pods: tuple[PodView, ...]
-    vms: tuple[VmView, ...] | None  # None: the cluster has no KubeVirt
+    vms: tuple[Workload, ...] | None  # None: the cluster has no KubeVirt
     ovn: Ovn
     ovn_eips: Mapping[str, str]  # address -> name of the OvnEip object that has it
     kept: Mapping[str, tuple[str, str]] | None  # overlay address -> (namespace, name) of its owner; None: not read
+    deployments: tuple[Workload, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    unreadable: tuple[str, ...] = ()  # names of Leases that should be claims
+    claims_home: bool = True  # the namespace of the claims exists
+    nodes: tuple[GatewayNode, ...] = ()
+    ips: tuple[str, ...] = ()  # addresses of Kube-OVN's IP objects, read together with `kept`
+    unseen: tuple[str, ...] = ()  # what could not be looked at, in words; OVN's rows among them when it is blind
+    blind: bool = False  # nobody looked into OVN
 
 
 @dataclass(frozen=True)
-class Claim:
-    """An object that says which address its holder has."""
+class Mention:
+    """An object whose annotation says which address its holder has."""
 
     holder: Holder
+    kind: str
     where: str
 
 
-def is_eip_rule(rule: NatRule) -> bool:
-    """Whether a NAT rule is of the kind that an EIP annotation makes."""
-    return rule.type == EIP_RULE
+def is_eip_rule(rule: NatRule, kind: str = FIP) -> bool:
+    """Whether a NAT rule is of the type that an annotation of this kind makes."""
+    return rule.type == NAT_TYPES[kind]
 
 
 class Site:
@@ -62,31 +78,39 @@ class Site:
 
     def __init__(self, observed: Observed) -> None:
         self.observed = observed
-        self.vms = {Holder("VirtualMachine", vm.namespace, vm.name): vm for vm in observed.vms or ()}
+        self.workloads = {one.holder: one for one in (*(observed.vms or ()), *observed.deployments)}
         self.rules_by_external = _group((rule.external_ip, rule) for rule in observed.ovn.nat_rules)
         self.rules_by_logical = _group((rule.logical_ip, rule) for rule in observed.ovn.nat_rules)
+        self.foreign_rules = _group((rule.external_ip, rule) for rule in observed.ovn.foreign_rules)
         self._policies = _group((policy.match, policy) for policy in observed.ovn.policies)
+        self._routes = _group((route.ip_prefix.partition("/")[0], route) for route in observed.ovn.routes)
         self._named = {(pod.namespace, pod.name): pod for pod in observed.pods}
         alive = [pod for pod in observed.pods if pod.alive and not pod.host_network]
         self._pods = _group((self.holder_of(pod), pod) for pod in alive)
         self._pods_at = _group((address, pod) for pod in alive for address in addresses_of(pod))
-        self._claims = _group(self._all_claims(alive))
+        self._mentions = _group(self._all_mentions(alive))
         self._kept = _group((owner, address) for address, owner in (observed.kept or {}).items())
+        self.claims = {claim.address: claim for claim in observed.claims}
+        self._claims_of = _group((one.holder, claim) for claim in observed.claims for one in claim.claimants)
 
-    def _all_claims(self, alive: Iterable[PodView]) -> Iterable[tuple[str, Claim]]:
-        for pod in alive:
-            if pod.eip:
-                yield pod.eip, Claim(self.holder_of(pod), f"annotation of pod {pod.namespace}/{pod.name}")
-        for holder, vm in self.vms.items():
-            if vm.template_eip:
-                yield vm.template_eip, Claim(holder, "annotation in its template")
-            if vm.running and vm.instance_eip:
-                yield vm.instance_eip, Claim(holder, "annotation of its instance")
+    def _all_mentions(self, alive: Iterable[PodView]) -> Iterable[tuple[str, Mention]]:
+        for kind in NAT_TYPES:
+            for pod in alive:
+                if address := pod.asks(kind):
+                    yield address, Mention(self.holder_of(pod), kind, f"annotation of pod {pod.namespace}/{pod.name}")
+            for holder, workload in self.workloads.items():
+                if address := workload.template(kind):
+                    yield address, Mention(holder, kind, "annotation in its template")
+                if address := workload.instance(kind):
+                    yield address, Mention(holder, kind, "annotation of its instance")
+
+    # --- holders
 
     def holder_of(self, pod: PodView) -> Holder:
-        """A launcher pod belongs to its VirtualMachine; every other pod is its own holder."""
+        """A launcher pod belongs to its VirtualMachine, a replica to its Deployment; any other is its own holder."""
         vm = Holder("VirtualMachine", pod.namespace, pod.vm or "")
-        return vm if vm in self.vms else Holder("Pod", pod.namespace, pod.name)
+        deployment = Holder("Deployment", pod.namespace, pod.deployment or "")
+        return next((one for one in (vm, deployment) if one in self.workloads), Holder("Pod", pod.namespace, pod.name))
 
     def pod_named(self, holder: Holder) -> PodView | None:
         """The pod that a holder of kind Pod names, in whatever state."""
@@ -94,7 +118,12 @@ class Site:
 
     def exists(self, holder: Holder) -> bool:
         """Whether the holder is there at all."""
-        return holder in self.vms if holder.kind == "VirtualMachine" else self.pod_named(holder) is not None
+        return self.pod_named(holder) is not None if holder.kind == "Pod" else holder in self.workloads
+
+    def uid_of(self, holder: Holder) -> str:
+        """The holder's uid; empty when it is not there."""
+        found = self.pod_named(holder) if holder.kind == "Pod" else self.workloads.get(holder)
+        return found.uid if found else ""
 
     def pods_of(self, holder: Holder) -> list[PodView]:
         """The holder's live pods: two while a VM migrates, none while it is stopped."""
@@ -102,10 +131,10 @@ class Site:
 
     def pod_of(self, holder: Holder) -> PodView | None:
         """The pod that does the holder's work now."""
-        vm = self.vms.get(holder)
+        workload = self.workloads.get(holder)
         return max(
             self.pods_of(holder),
-            key=lambda pod: (not pod.deleting, vm is not None and pod.node == vm.node, pod.phase == "Running"),
+            key=lambda pod: (not pod.deleting, bool(workload and pod.node == workload.node), pod.phase == "Running"),
             default=None,
         )
 
@@ -120,60 +149,121 @@ class Site:
         if not holders and self.observed.kept and logical_ip in self.observed.kept:
             namespace, name = self.observed.kept[logical_ip]
             vm = Holder("VirtualMachine", namespace, name)
-            holders = [vm if vm in self.vms else Holder("Pod", namespace, name)]
+            holders = [vm if vm in self.workloads else Holder("Pod", namespace, name)]
         return holders
 
-    def claims(self, address: str) -> list[Claim]:
-        """The objects that claim an EIP."""
-        return self._claims.get(address, [])
+    def is_in_use(self, logical_ip: str) -> bool:
+        """Whether a live pod has an overlay address."""
+        return logical_ip in self._pods_at
 
-    def claims_of(self, holder: Holder) -> tuple[str, ...]:
-        """The EIPs that the holder's objects claim, without repetition."""
-        vm = self.vms.get(holder)
-        found = [vm.template_eip, vm.instance_eip if vm.running else None] if vm else []
-        found += [pod.eip for pod in self.pods_of(holder)]
+    # --- who says that an address is whose
+
+    def mentions(self, address: str) -> list[Mention]:
+        """The objects whose annotations name an address."""
+        return self._mentions.get(address, [])
+
+    def asked_by(self, holder: Holder, kind: str = FIP) -> tuple[str, ...]:
+        """The addresses that the holder's annotations of this kind name, without repetition."""
+        workload = self.workloads.get(holder)
+        found = [workload.template(kind), workload.instance(kind)] if workload else []
+        found += [pod.asks(kind) for pod in self.pods_of(holder)]
         return tuple(dict.fromkeys(address for address in found if address))
+
+    def claims_of(self, holder: Holder, kind: str = FIP) -> list[Claim]:
+        """The holder's claims of this kind."""
+        return [claim for claim in self._claims_of.get(holder, []) if claim.kind == kind]
+
+    def asked_at_all(self) -> list[tuple[Holder, str, str]]:
+        """Every (holder, kind, address) that an annotation names, each once, in the order of their names."""
+        found = {(one.holder, one.kind, address) for address, group in self._mentions.items() for one in group}
+        return sorted(found, key=lambda one: (one[0].namespace, one[0].kind, one[0].name, one[1], one[2]))
+
+    # --- rows
 
     def policies_for(self, logical_ips: Collection[str]) -> list[RoutePolicy]:
         """The reroute policies of overlay addresses."""
         return [policy for address in logical_ips for policy in self._policies.get(POLICY_MATCH + address, [])]
 
-    def own_rules(self, holder: Holder) -> list[NatRule]:
-        """The EIP rules of the holder's own overlay addresses, without those that an OvnEip object has made."""
+    def routes_for(self, logical_ips: Collection[str]) -> list[SourceRoute]:
+        """The routes by source that Kube-OVN has made for NAT rules of overlay addresses."""
+        return [route for address in logical_ips for route in self._routes.get(address, [])]
+
+    def own_rules(self, holder: Holder, kind: str = FIP) -> list[NatRule]:
+        """The rules of this kind of the holder's overlay addresses, without those that an OvnEip object has made."""
         return [
             rule
             for address in self.logical_addresses(holder)
             for rule in self.rules_by_logical.get(address, [])
-            if is_eip_rule(rule) and rule.external_ip not in self.observed.ovn_eips
+            if is_eip_rule(rule, kind) and rule.external_ip not in self.observed.ovn_eips
         ]
 
-    def is_leftover(self, rule: NatRule, holder: Holder) -> bool:
+    def goes_with(self, rule: NatRule, eip: Eip) -> bool:
+        """Whether Kube-OVN deletes a rule when an EIP is released.
+
+        A pod without an address of a kind has no rule of it at all then (DeleteNats in pkg/controller/pod.go of v1.14).
+        """
+        pods = [pod for pod in self.pods_of(eip.holder) if rule.logical_ip in addresses_of(pod)]
+        asked = [pod.asks(eip.kind) for pod in pods if not pod.deleting]
+        return is_eip_rule(rule, eip.kind) and any(one is not None and eip.address in (None, one) for one in asked)
+
+    def is_leftover(self, rule: NatRule, holder: Holder, kind: str = FIP) -> bool:
         """Whether a rule is of nobody: its overlay address is neither in use nor kept for anyone.
 
-        Proof that an EIP annotation had made it: its policy is still there, or the holder itself claims the address.
-        Without proof it may be somebody's who wrote it by hand.
+        Proof that an EIP annotation had made it: its policy is still there, or the holder itself has the address by
+        annotation or claim. Without proof it may be somebody's who wrote it by hand.
         """
-        if not is_eip_rule(rule) or rule.external_ip in self.observed.ovn_eips or self.observed.kept is None:
+        if not is_eip_rule(rule, kind) or rule.external_ip in self.observed.ovn_eips or self.observed.kept is None:
             return False
         if self.holders_at(rule.logical_ip):
             return False
-        claimed = any(claim.holder == holder for claim in self.claims(rule.external_ip))
-        return claimed or bool(self.policies_for([rule.logical_ip]))
+        mentioned = any(one.holder == holder for one in self.mentions(rule.external_ip))
+        claim = self.claims.get(rule.external_ip)
+        claimed = claim is not None and claim.kind == FIP and claim.of(holder)
+        return mentioned or claimed or bool(self.policies_for([rule.logical_ip]))
 
     def policy_right(self, logical_ip: str) -> bool:
         """Whether exactly one policy sends the address's packets to the physical gateway."""
         policies = self.policies_for([logical_ip])
         hop = self.observed.next_hop
-        return (
+        return self.observed.blind or (
             len(policies) == 1
             and policies[0].action == "reroute"
             and (bool(policies[0].nexthops) if hop is None else policies[0].nexthops == (hop,))
         )
 
-    def rule_right(self, address: str, logical_ip: str) -> bool:
-        """Whether exactly one rule has the external address, and it is the EIP rule of this overlay address."""
+    def rule_right(self, address: str, logical_ip: str, kind: str = FIP) -> bool:
+        """Whether the one rule that must be there is there, and none beside it.
+
+        Of a floating address there is one rule. Of a SNAT address each holder has one, and no other SNAT rule.
+        """
+        if self.observed.blind:
+            return True
         rules = self.rules_by_external.get(address, [])
+        if kind == SNAT:
+            own = [rule for rule in self.rules_by_logical.get(logical_ip, []) if is_eip_rule(rule, SNAT)]
+            return [rule.external_ip for rule in own] == [address] and not any(is_eip_rule(rule) for rule in rules)
         return len(rules) == 1 and is_eip_rule(rules[0]) and rules[0].logical_ip == logical_ip
+
+    # --- the network
+
+    @property
+    def network(self) -> IPv4Network | None:
+        """The gateway's subnet, as the router port in OVN has it."""
+        port = self.observed.ovn.router_port
+        for text in port.networks if port else ():
+            interface = ip_interface(text)
+            if isinstance(interface, IPv4Interface):
+                return interface.network
+        return None
+
+    def infrastructure(self) -> dict[str, str]:
+        """Addresses that are no EIPs' whoever asks, and whose they are."""
+        observed = self.observed
+        ports = [observed.ovn.router_port] if observed.ovn.router_port else []
+        found = {address: f"node {node.name}" for node in observed.nodes for address in node.internal_ips}
+        for port in (*ports, *observed.ovn.other_ports):
+            found.update({text.partition("/")[0]: f"router port {port.name}" for text in port.networks})
+        return found | dict.fromkeys(observed.gateway_addresses, "the gateway (its own address, or the physical one's)")
 
 
 def addresses_of(pod: PodView) -> tuple[str, ...]:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ansible_collections.kubeovn.core.plugins.module_utils._pools import Pool
 
 # Names that Kube-OVN fixes (pkg/util/const.go of v1.14).
 DEFAULT_VPC = "ovn-cluster"
@@ -29,6 +32,12 @@ VM_ANNOTATION = "ovn.kubernetes.io/virtualmachine"
 REROUTE_PRIORITY = 29250
 WARM_UP = "kubeovn-core-warm-up"  # a router that has OVN watch tunnels before they matter; gone when a run ends
 FIRST_CHASSIS_PRIORITY = 100
+
+# Kinds of an EIP. A floating address belongs to one holder both ways; a SNAT address is the source of many holders'
+# connections to the outside. Each is one annotation, and one type of NAT row.
+FIP, SNAT = "fip", "snat"
+NAT_TYPES = {FIP: "dnat_and_snat", SNAT: "snat"}
+ANNOTATIONS = {FIP: EIP_ANNOTATION, SNAT: SNAT_ANNOTATION}
 
 
 @dataclass(frozen=True)
@@ -217,9 +226,9 @@ class Ovn:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has an EIP: a VirtualMachine or a Pod, by namespace and name."""
+    """Who has an EIP: a VirtualMachine, a Pod or a Deployment, by namespace and name."""
 
-    kind: str  # VirtualMachine or Pod
+    kind: str  # VirtualMachine, Pod or Deployment
     namespace: str
     name: str
 
@@ -242,11 +251,19 @@ class PodView:
     vm: str | None  # name of its VirtualMachine, when it is a launcher pod
     host_network: bool = False
     deleting: bool = False
-    snat: str | None = None  # Kube-OVN's snat annotation: it needs policy 29250 too
+    snat: str | None = None  # Kube-OVN's snat annotation
     north_gateway: str | None = None  # Kube-OVN's north_gateway annotation: a policy 29250 of its own
     vpc: str | None = None  # name of the VPC that its first NIC is in, when it has an address
     extra_nics: tuple[str, ...] = ()  # providers of its other NICs in the default VPC
     own_port: bool = False  # a launcher pod of a cluster that keeps no VM's address: the port is the pod's
+    deployment: str | None = None  # name of the Deployment that made it
+    replica_set: str | None = None  # name of the ReplicaSet that owns it
+    stateful_set: str | None = None  # name of the StatefulSet that owns it: another pod of its name follows it
+    underlay: str | None = None  # the provider network of a pod that is on a VLAN, not on the overlay
+
+    def asks(self, kind: str) -> str | None:
+        """The address that its annotation of this kind names."""
+        return self.snat if kind == SNAT else self.eip
 
     @property
     def alive(self) -> bool:
@@ -260,8 +277,8 @@ class PodView:
 
 
 @dataclass(frozen=True)
-class VmView:
-    """A VirtualMachine with its instance, as far as EIPs are concerned."""
+class Workload:
+    """What makes pods from a template: a VirtualMachine with its instance, or a Deployment, as far as EIPs go."""
 
     namespace: str
     name: str
@@ -272,6 +289,52 @@ class VmView:
     deleting: bool = False
     node: str | None = None  # where the instance runs
     instance_uid: str | None = None
+    template_snat: str | None = None
+    instance_snat: str | None = None
+    kind: str = "VirtualMachine"  # or Deployment
+    replicas: int = 1
+    surges: bool = False  # whether a new pod may run beside the old one, so that two have the template's EIP
+    settled: bool = True  # whether the one pod it has is of the template as it is now
+
+    @property
+    def holder(self) -> Holder:
+        """Its name as a holder."""
+        return Holder(self.kind, self.namespace, self.name)
+
+    def template(self, kind: str) -> str | None:
+        """The address that its template names."""
+        return self.template_snat if kind == SNAT else self.template_eip
+
+    def instance(self, kind: str) -> str | None:
+        """The address that its instance names; None while there is none."""
+        if not self.running:
+            return None
+        return self.instance_snat if kind == SNAT else self.instance_eip
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """A holder in a claim. The uid tells a machine from another one that was made anew under its name."""
+
+    holder: Holder
+    uid: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That an address is somebody's, in a Lease of its own: who creates it first has it (see _claims)."""
+
+    address: str
+    kind: str
+    claimants: tuple[Claimant, ...]  # one; of a SNAT address any number
+    previous: str | None = None  # the holder's address before this one
+    rotation: str | None = None  # the name of the rotation that gave it
+    former: tuple[Claimant, ...] = ()  # whom it was taken from, until nothing of it is left with them
+    version: str | None = None  # resourceVersion of the Lease that it was read from
+
+    def of(self, holder: Holder) -> bool:
+        """Whether it is this holder's too."""
+        return any(claimant.holder == holder for claimant in self.claimants)
 
 
 @dataclass(frozen=True)
@@ -279,8 +342,12 @@ class Eip:
     """One EIP as asked for. `path` is the option it came from, for messages: eips[3]."""
 
     holder: Holder
-    address: str | None  # None only when it is to be released, whatever it is
+    address: str | None  # None until one is chosen from the pool, or when it is to be released, whatever it is
     path: str
+    kind: str = FIP
+    pool: Pool | None = None
+    previous: str | None = None  # with an address from a rotation: the one that it replaces
+    rotation: str | None = None
 
 
 @dataclass(frozen=True)

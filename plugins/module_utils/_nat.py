@@ -30,7 +30,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     PodView,
     Problem,
     RoutePolicy,
-    VmView,
+    Workload,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
@@ -47,7 +47,7 @@ class Seen:
 
     nodes: tuple[GatewayNode, ...]
     pods: tuple[PodView, ...]
-    vms: tuple[VmView, ...]
+    vms: tuple[Workload, ...]
     kept: dict[str, tuple[str, str]]  # overlay address -> (namespace, name) of its owner
     ovn: Ovn
 

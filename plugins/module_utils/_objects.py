@@ -25,10 +25,11 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     VPC_ANNOTATION_SUFFIX,
     GatewayNode,
     PodView,
-    VmView,
+    Workload,
 )
 
 Object = Mapping[str, Any]
+PROVIDER_ANNOTATION = "ovn.kubernetes.io/provider_network"  # only pods of a VLAN have it
 FIRST_NIC = "ovn"  # the provider of a pod's first NIC
 
 
@@ -60,12 +61,22 @@ def pod_view(pod: Object) -> PodView:
         vpc=notes.get(FIRST_NIC + VPC_ANNOTATION_SUFFIX) or None,
         extra_nics=_extra_nics(notes),
         own_port=owner is not None and address is not None and not notes.get(VM_ANNOTATION),
+        deployment=_deployment(metadata),
+        replica_set=_owner(metadata, "ReplicaSet"),
+        stateful_set=_owner(metadata, "StatefulSet"),
+        underlay=notes.get(PROVIDER_ANNOTATION) or None,
     )
 
 
 def _owner(metadata: Object, kind: str) -> str | None:
     """The name of the owner of that kind."""
     return next((owner["name"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == kind), None)
+
+
+def _deployment(metadata: Object) -> str | None:
+    """The Deployment whose ReplicaSet owns a pod: its name is the ReplicaSet's without the template's hash."""
+    owner, digest = _owner(metadata, "ReplicaSet"), (metadata.get("labels") or {}).get("pod-template-hash")
+    return owner.removesuffix(f"-{digest}") if owner and digest and owner.endswith(f"-{digest}") else None
 
 
 def _extra_nics(notes: Mapping[str, str]) -> tuple[str, ...]:
@@ -78,13 +89,13 @@ def _extra_nics(notes: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(providers - {FIRST_NIC}))
 
 
-def vm_view(vm: Object, vmi: Object | None) -> VmView:
+def vm_view(vm: Object, vmi: Object | None) -> Workload:
     """A VirtualMachine with its VirtualMachineInstance, which is None while it is stopped."""
     metadata = vm["metadata"]
     template = (vm.get("spec") or {}).get("template") or {}
     instance = vmi or {}
     status = instance.get("status") or {}
-    return VmView(
+    return Workload(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata.get("uid", ""),
@@ -94,6 +105,30 @@ def vm_view(vm: Object, vmi: Object | None) -> VmView:
         deleting=bool(metadata.get("deletionTimestamp")),
         node=status.get("nodeName") or None,
         instance_uid=(instance.get("metadata") or {}).get("uid"),
+        template_snat=notes_of(template).get(SNAT_ANNOTATION) or None,
+        instance_snat=notes_of(vmi).get(SNAT_ANNOTATION) or None,
+    )
+
+
+def deployment_view(deployment: Object) -> Workload:
+    """A Deployment."""
+    metadata, spec, status = deployment["metadata"], deployment.get("spec") or {}, deployment.get("status") or {}
+    notes, replicas = notes_of(spec.get("template")), spec.get("replicas", 1)
+    seen = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
+    counts = (status.get("replicas") or 0, status.get("updatedReplicas") or 0)
+    return Workload(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata.get("uid", ""),
+        template_eip=notes.get(EIP_ANNOTATION) or None,
+        running=False,
+        instance_eip=None,
+        deleting=bool(metadata.get("deletionTimestamp")),
+        template_snat=notes.get(SNAT_ANNOTATION) or None,
+        kind="Deployment",
+        replicas=replicas,
+        surges=(spec.get("strategy") or {}).get("type") != "Recreate",
+        settled=seen and counts == (replicas, replicas),
     )
 
 

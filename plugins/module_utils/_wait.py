@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 1.0
+SHARE = 10  # with much to come, a pause is at least so many times as long as the look before it
 
 
 class Clock(Protocol):
@@ -65,17 +66,32 @@ class Deadline(Exception):
         self.waited = waited
 
 
-def until(probe: Callable[[], T], done: Callable[[T], bool], timeout: float, clock: Clock | None = None) -> T:
-    """Probe until `done` says yes and return what was seen. It probes at least once, and once more at the deadline."""
+def until(
+    probe: Callable[[], T],
+    done: Callable[[T], bool],
+    timeout: float,
+    clock: Clock | None = None,
+    left: Callable[[T], int] | None = None,
+) -> T:
+    """Probe until `done` says yes and return what was seen. It probes at least once, and once more at the deadline.
+
+    left: how much is still to come. Whenever that is less than ever before, the timeout begins anew.
+    """
     clock = clock or SystemClock()
     start = clock.monotonic()
-    pause = FIRST_PAUSE
+    pause, least = FIRST_PAUSE, None
     while True:
+        began = clock.monotonic()
         seen = probe()
         if done(seen):
             return seen
-        left = start + timeout - clock.monotonic()
-        if left <= 0:
+        now = clock.monotonic()
+        if left and (least is None or left(seen) < least):
+            least, start = left(seen), now
+        remaining = start + timeout - now
+        if remaining <= 0:
             raise Deadline(seen, timeout)
-        clock.sleep(min(pause, left))
+        # A look at thousands of pods takes time that the controller, which is waited for, needs too.
+        rest = SHARE * (now - began) if left else 0.0
+        clock.sleep(min(max(pause, rest), remaining))
         pause = min(pause * 1.5, LONGEST_PAUSE)

@@ -283,58 +283,37 @@ eips:
       sample: attached
 """
 
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import apply, denied, idle, observe
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import problems, requests
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run, report
-from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, Failure, outcome, refuse, run
-from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
-from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
-from ansible_collections.kubeovn.core.plugins.module_utils._wait import SystemClock
-
-
-def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
-    """Look, refuse what cannot be, write, and go on until it is so."""
-    params, state = module.params, module.params["state"]
-    desired, bad = requests(params["eips"], state)
-    northbound = open_ovn(params, cluster)
-    eips = Run(
-        desired,
-        state,
-        look=lambda: observe(cluster, northbound, desired, state, params["configmap_namespace"]),
-        act=lambda steps: apply(steps, cluster, northbound),
-    )
-    first = eips.seen
-    refuse(bad + problems(desired, state, first))
-    if not module.check_mode:
-        refuse(denied(eips.planned.steps, cluster) + idle(eips.planned.steps, cluster, SystemClock()))
-        try:
-            eips.settle(params["wait_timeout"]) if params["wait"] else eips.write()
-        except Failure as failure:
-            failure.results.update(plan=outcome(cluster, eips.result)["plan"])
-            failure.results["changed"] = failure.results["changed"] or bool(eips.done)
-            raise
-        except (ClusterError, OvsdbError) as error:
-            text = f"{error} [on the way; run again when that is solved]"
-            raise Failure(text, changed=bool(eips.done), plan=outcome(cluster, eips.result)["plan"]) from error
-    return outcome(cluster, eips.result, eips=report(desired, first, eips.seen))
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_task import work
+from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, run
 
 
 def main() -> None:
     """Ansible's way in."""
     suboptions = {
         "address": {"type": "str"},
+        "pool": {"type": "list", "elements": "str"},
+        "kind": {"type": "str", "choices": ["fip", "snat"]},
         "vm": {"type": "str"},
         "pod": {"type": "str"},
+        "deployment": {"type": "str"},
         "namespace": {"type": "str", "default": "default"},
     }
     spec = {
-        "eips": {"type": "list", "elements": "dict", "required": True, "options": suboptions},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "eips": {"type": "list", "elements": "dict", "options": suboptions},
+        "state": {"type": "str", "choices": ["present", "detached", "absent", "pruned"], "default": "present"},
+        "kind": {"type": "str", "choices": ["fip", "snat"], "default": "fip"},
+        "reassign": {"type": "bool", "default": False},
+        "adopt": {"type": "bool", "default": False},
+        "rotate": {"type": "bool", "default": False},
+        "rotation": {"type": "str"},
+        "batch": {"type": "int", "default": 0},
+        "stop_on_failure": {"type": "bool", "default": True},
+        "all_or_nothing": {"type": "bool", "default": False},
+        "busy": {"type": "list", "elements": "str", "default": []},
+        "max_disruption": {"type": "str", "choices": ["none", "brief", "any"], "default": "any"},
+        "claims_namespace": {"type": "str", "default": "kubeovn-core"},
         "configmap_namespace": {"type": "str", "default": "kube-system"},
+        "ovn_connection": {"type": "str", "choices": ["auto", "tcp", "exec", "none"], "default": "auto"},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 120},
     }

@@ -6,8 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import problems, requests, unfinished
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_ask import requests
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Problem
+from support.eip_cases import refusals, wish
 from support.eip_world import World
 
 WEB = Holder("Pod", "default", "web")
@@ -26,19 +29,24 @@ def world() -> World:
 
 def refused(world: World, holder: Holder, address: str | None, state: str = "present") -> list[tuple[str, str]]:
     """Path and text of each problem with one EIP."""
-    found = problems([Eip(holder, address, "eips[0]")], state, world.observed())
+    found = refusals([Eip(holder, address, "eips[0]")], state, world.observed())
     assert all(problem.hint for problem in found), "what to do about it is always said"
     return [(problem.path, problem.text) for problem in found]
+
+
+def missing(asked: list[Eip], observed: Observed) -> list[Problem]:
+    """What is not as asked."""
+    return [problem for found in unfinished(asked, wish(), observed).values() for problem in found]
 
 
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("10.4.19.0", "network or broadcast"),
-        ("10.4.19.255", "network or broadcast"),
+        ("10.4.19.0", "the address of network 10.4.19.0/24 itself"),
+        ("10.4.19.255", "the broadcast address"),
         ("10.4.19.1", "belongs to the gateway"),
         ("10.4.19.254", "belongs to the gateway"),
-        ("10.4.20.7", "not in the gateway's subnet 10.4.19.0/24"),
+        ("10.4.20.7", "not in network 10.4.19.0/24"),
         ("10.4.19.101/24", "not an IPv4 address"),
         ("10.4.19.0101", "not an IPv4 address"),
         ("fd00::1", "not an IPv4 address"),
@@ -56,8 +64,8 @@ def test_the_router_ports_real_address_is_refused_too_when_the_configmap_says_an
     port = replace(observed.ovn.router_port or pytest.fail("the model has one"), networks=("10.4.19.250/24",))
     observed = replace(observed, ovn=replace(observed.ovn, router_port=port))
     for address in ("10.4.19.250", "10.4.19.254"):
-        (problem,) = problems([Eip(WEB, address, "eips[0]")], "present", observed)
-        assert "belongs to the gateway" in problem.text
+        (problem,) = refusals([Eip(WEB, address, "eips[0]")], "present", observed)
+        assert "belongs to" in problem.text
 
 
 def test_all_that_is_wrong_is_said_at_once(world: World) -> None:
@@ -67,7 +75,7 @@ def test_all_that_is_wrong_is_said_at_once(world: World) -> None:
         Eip(VM, "10.4.19.105", "eips[2]"),
         Eip(VM, "10.4.19.106", "eips[3]"),
     ]
-    found = problems(asked, "present", world.observed())
+    found = refusals(asked, "present", world.observed())
     assert [problem.path for problem in found] == ["eips[2].address", "eips[3]", "eips[0].address", "eips[1].pod"]
     assert "in eips[1] too" in found[0].text
     assert "VirtualMachine default/testing is named twice, in eips[2] too" in found[1].text
@@ -80,10 +88,10 @@ def test_items_that_cannot_be_read_are_named_beside_the_others() -> None:
         {"vm": "testing"},
         {"address": "10.4.19.104", "pod": "web", "namespace": "shop"},
     ]
-    desired, found = requests(items, "present")
+    desired, found = requests(items, wish())
     assert [problem.path for problem in found] == ["eips[0]", "eips[1]", "eips[2].address"]
     assert desired == [Eip(Holder("Pod", "shop", "web"), "10.4.19.104", "eips[3]")]
-    assert requests(items[2:3], "absent")[0] == [Eip(VM, None, "eips[0]")]
+    assert requests(items[2:3], wish("absent"))[0] == [Eip(VM, None, "eips[0]")]
 
 
 def test_without_a_gateway_nothing_is_attached_but_everything_can_be_released(world: World) -> None:
@@ -95,7 +103,7 @@ def test_without_a_gateway_nothing_is_attached_but_everything_can_be_released(wo
     world.configured = True
     observed = world.observed()
     observed = replace(observed, ovn=replace(observed.ovn, router_port=None))
-    (problem,) = problems([Eip(WEB, "10.4.19.101", "eips[0]")], "present", observed)
+    (problem,) = refusals([Eip(WEB, "10.4.19.101", "eips[0]")], "present", observed)
     assert "no port on the external network" in problem.text
 
 
@@ -197,17 +205,18 @@ def test_what_is_missing_is_told_with_its_cause(world: World) -> None:
         (pod, "a policy must reroute ip4.src == 10.253.0.3 via 10.4.19.1, seen: none"),
     ):
         world.pods[key] = changed
-        assert any(words in str(one) for one in unfinished(asked, "present", world.observed())), words
+        assert any(words in str(one) for one in missing(asked, world.observed())), words
 
 
 def test_a_port_that_no_chassis_has_bound_is_not_attached(world: World) -> None:
     key = ("default", "web")
     world.pods[key] = replace(world.pods[key], eip="10.4.19.101", routed=False)
     world.controller()
+    world.add_claim("10.4.19.101", WEB)
     asked = [Eip(WEB, "10.4.19.101", "eips[0]")]
     observed = world.observed()
-    assert not unfinished(asked, "present", observed)
-    (problem,) = unfinished(asked, "present", replace(observed, ovn=replace(observed.ovn, bound_ports={})))
+    assert not missing(asked, observed)
+    (problem,) = missing(asked, replace(observed, ovn=replace(observed.ovn, bound_ports={})))
     assert "logical port web.default is bound to no chassis" in problem.text
     assert "ovn-controller" in problem.hint
 
@@ -216,6 +225,7 @@ def test_a_second_rule_of_the_address_is_not_attached(world: World) -> None:
     key = ("default", "web")
     world.pods[key] = replace(world.pods[key], eip="10.4.19.101", routed=False)
     world.controller()
+    world.add_claim("10.4.19.101", WEB)
     world.add_rule("10.4.19.101", "10.253.0.3")
-    (problem,) = unfinished([Eip(WEB, "10.4.19.101", "eips[0]")], "present", world.observed())
+    (problem,) = missing([Eip(WEB, "10.4.19.101", "eips[0]")], world.observed())
     assert "is wanted once" in problem.text

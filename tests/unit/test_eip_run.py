@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import body
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run, report
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Step
-from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done, body_of
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Holder, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
+from support.eip_cases import CLAIMS, ask, claimed, draw, wish
 from support.eip_world import World
 
 VM = Holder("VirtualMachine", "default", "testing")
@@ -43,19 +47,35 @@ class Site:
         self.clock = Clock(self.world)
         self.writes: list[str] = []
 
-    def act(self, steps: Sequence[Step]) -> None:
+    def observe(self, _desired: Sequence[Eip], _wishes: Wishes) -> Observed:
+        return self.world.observed()
+
+    def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
+        return tuple(self.world.claims.values()), ()
+
+    def act(self, steps: Sequence[Step]) -> Done:
+        done = Done()
         for step in steps:
-            self.writes.append(step.action)
+            if step.action == "claim" and self.world.claims.get(step.data["after"].address) != step.data["before"]:
+                done.lost = True
+                continue
+            self.writes += [step.action] if step.action not in CLAIMS else []
             self.world.apply(step)
+        return done
 
-    def run(self, *pairs: tuple[Holder, str | None], state: str = "present") -> Run:
-        desired = [Eip(holder, address, f"eips[{index}]") for index, (holder, address) in enumerate(pairs)]
-        return Run(desired, state, self.world.observed, self.act)
+    def run(self, *pairs: tuple[Holder, str | None], state: str = "present", **more: Any) -> Run:
+        return Run(ask(*pairs), wish(state, **more), self, self.act)
 
-    def settle(self, *pairs: tuple[Holder, str | None], state: str = "present") -> Run:
-        run = self.run(*pairs, state=state)
+    def settle(self, *pairs: tuple[Holder, str | None], state: str = "present", **more: Any) -> Run:
+        run = self.run(*pairs, state=state, **more)
+        run.claim()
         run.settle(30, self.clock)
         return run
+
+
+def said(run: Run) -> str:
+    """All that a run found wrong."""
+    return "; ".join(str(problem) for found in run.bad.values() for problem in found)
 
 
 @pytest.fixture
@@ -72,11 +92,15 @@ def test_a_second_run_neither_writes_nor_waits(site: Site) -> None:
 
 def test_the_result_says_who_has_what(site: Site) -> None:
     run = site.settle((VM, "10.4.19.101"))
-    (eip,) = report(run.desired, run.seen, run.seen)
+    (eip,) = report(run.desired, run.seen, run.seen, run.bad)
     pod = eip.pop("pod")
     assert pod.startswith("virt-launcher-testing-")
     assert eip == {
         "address": "10.4.19.101",
+        "kind": "fip",
+        "previous": None,
+        "claim": "eip-10.4.19.101",
+        "problems": [],
         "holder": {"kind": "VirtualMachine", "namespace": "default", "name": "testing"},
         "node": "jah-k3s-l40s-001",
         "logical_ip": "10.253.0.2",
@@ -100,37 +124,38 @@ def test_the_result_says_who_has_what(site: Site) -> None:
 def test_a_stopped_vm_is_pending_and_a_released_one_detached(site: Site) -> None:
     site.world.stop("testing")
     run = site.settle((VM, "10.4.19.101"))
-    assert report(run.desired, run.seen, run.seen)[0]["status"] == "pending"
+    assert report(run.desired, run.seen, run.seen, run.bad)[0]["status"] == "pending"
     before = run.seen
     run = site.settle((VM, None), state="absent")
-    (eip,) = report(run.desired, before, run.seen)
+    (eip,) = report(run.desired, before, run.seen, run.bad)
     assert (eip["status"], eip["address"], eip["nat_rule"]) == ("detached", "10.4.19.101", None)
 
 
 def test_a_pod_that_hangs_is_named_with_its_cause(site: Site) -> None:
     site.world.configured = False
-    with pytest.raises(Failure) as failure:
-        site.settle((WEB, "10.4.19.101"))
-    assert "ConfigMap ovn-external-gw-config is missing" in failure.value.message
-    assert "10.4.19.101 of Pod default/web" in failure.value.message
-    assert failure.value.results["changed"] is True
-    assert 30 <= site.clock.now < 32
+    run = site.run((WEB, "10.4.19.101"))
+    assert "no external gateway is configured" in str(run.general[0])
+    run.claim()
+    run.settle(30, site.clock)
+    assert "ConfigMap ovn-external-gw-config is missing" in said(run)
+    assert "10.4.19.101 of Pod default/web" in said(run)
+    assert run.done
+    assert 30 <= site.clock.now < 34
 
 
 def test_a_controller_that_does_nothing_is_named(site: Site) -> None:
     site.world.controller_runs = False
-    with pytest.raises(Failure) as failure:
-        site.settle((WEB, "10.4.19.101"))
-    assert "is kube-ovn-controller running" in failure.value.message
+    run = site.settle((WEB, "10.4.19.101"))
+    assert "is kube-ovn-controller running" in said(run)
     assert site.writes == ["annotate_pod"], "written once, not at every look"
 
 
 def test_a_removal_whose_late_step_never_comes_says_so(site: Site) -> None:
     site.settle((WEB, "10.4.19.101"))
     site.world.controller_runs = False
-    with pytest.raises(Failure) as failure:
-        site.settle((WEB, None), state="absent")
-    assert "has not routed pod default/web without it" in failure.value.message
+    run = site.settle((WEB, None), state="absent")
+    assert "has not routed pod default/web without it" in said(run)
+    assert claimed(site.world) == {"10.4.19.101": [str(WEB)]}, "the claim outlives the rule"
 
 
 def test_a_writer_that_reverts_us_is_named_and_not_fought(site: Site) -> None:
@@ -138,12 +163,14 @@ def test_a_writer_that_reverts_us_is_named_and_not_fought(site: Site) -> None:
 
     def revert(seconds: float) -> None:
         Clock.sleep(clock, seconds)
-        site.world.apply(Step("annotate_pod", "", None, {"namespace": "default", "name": "web", "eip": None}))
+        data = {"namespace": "default", "name": "web", "kind": "fip", "address": None}
+        site.world.apply(Step("annotate_pod", "", None, data))
 
     clock.sleep = revert  # type: ignore[method-assign]
-    with pytest.raises(Failure) as failure:
-        site.run((WEB, "10.4.19.101")).settle(30, clock)
-    assert "pod default/web says None" in failure.value.message
+    run = site.run((WEB, "10.4.19.101"))
+    run.claim()
+    run.settle(30, clock)
+    assert "pod default/web says None" in said(run)
     assert site.writes == ["annotate_pod"]
 
 
@@ -151,9 +178,11 @@ def test_a_vm_that_starts_during_the_run_gets_its_instance_and_pod_too(site: Sit
     site.world.stop("testing")
     run = site.run((VM, "10.4.19.101"))
     site.world.start("testing")  # from the template as it was before our write
+    run.claim()
     run.settle(30, site.clock)
-    assert sorted(site.writes) == ["annotate_instance", "annotate_pod", "annotate_vm"]
-    assert [step.action for step in run.result.steps] == ["annotate_vm", "annotate_instance", "annotate_pod"]
+    assert sorted(site.writes) == ["annotate_instance", "annotate_pod", "annotate_template"]
+    actions = [step.action for step in run.result.steps if step.action not in CLAIMS]
+    assert actions == ["annotate_template", "annotate_instance", "annotate_pod"]
 
 
 def test_a_row_that_changed_meanwhile_is_planned_anew(site: Site) -> None:
@@ -163,10 +192,10 @@ def test_a_row_that_changed_meanwhile_is_planned_anew(site: Site) -> None:
     run = site.run((WEB, "10.4.19.101"))
     refusals = iter([True])
 
-    def act(steps: Sequence[Step]) -> None:
+    def act(steps: Sequence[Step]) -> Done:
         if next(refusals, False):
             raise GuardFailed("changed meanwhile")
-        site.act(steps)
+        return site.act(steps)
 
     run.act = act
     run.settle(30, site.clock)
@@ -178,21 +207,76 @@ def test_without_waiting_everything_is_written_at_once(site: Site) -> None:
     site.settle((WEB, "10.4.19.101"))
     site.writes = []
     run = site.run((WEB, "10.4.19.102"))
+    run.claim()
     run.write()
     assert site.writes == ["annotate_pod", "clean"]
-    assert report(run.desired, run.seen, run.seen)[0]["status"] == "pending"
+    assert report(run.desired, run.seen, run.seen, run.bad)[0]["status"] == "pending"
+
+
+def test_whoever_is_slower_at_an_address_is_told_and_writes_nothing(site: Site) -> None:
+    slow = site.run((WEB, "10.4.19.101"))
+    site.settle((VM, "10.4.19.101"))
+    site.writes = []
+    slow.claim()
+    slow.settle(30, site.clock)
+    assert "10.4.19.101 is held by VirtualMachine default/testing" in said(slow)
+    assert site.writes == []
+
+
+def test_whoever_is_slower_at_a_pool_gets_the_next_address(site: Site) -> None:
+    slow = Run(draw(WEB, pool="10.4.19.101-10.4.19.110"), wish(), site, site.act)
+    site.settle((VM, "10.4.19.101"))
+    slow.claim()
+    slow.settle(30, site.clock)
+    assert not slow.bad
+    assert claimed(site.world) == {"10.4.19.101": [str(VM)], "10.4.19.102": [str(WEB)]}
+
+
+def test_with_all_or_nothing_the_claims_of_a_run_that_lost_one_go_again(site: Site) -> None:
+    slow = site.run((WEB, "10.4.19.102"), (VM, "10.4.19.101"))
+    site.world.add_claim("10.4.19.101", Holder("VirtualMachine", "default", "other"))
+    slow.claim(all_or_nothing=True)
+    assert slow.bad
+    assert claimed(site.world) == {"10.4.19.101": ["VirtualMachine default/other"]}
+
+
+def test_one_bad_item_does_not_stop_the_others(site: Site) -> None:
+    run = site.settle((WEB, "10.4.20.1"), (VM, "10.4.19.101"))
+    assert list(run.bad) == ["eips[0]"]
+    assert claimed(site.world) == {"10.4.19.101": [str(VM)]}
+
+
+def test_a_refused_write_stops_what_it_was_for_and_nothing_else(site: Site) -> None:
+    run = site.run((WEB, "10.4.19.102"), (VM, "10.4.19.101"))
+    run.claim()
+
+    def act(steps: Sequence[Step]) -> Done:
+        done = site.act([step for step in steps if step.data["path"] != "eips[0]"])
+        if any(step.action == "annotate_pod" for step in steps):
+            done.refused = {"eips[0]": [Problem("pods default/web", "403")]}
+        return done
+
+    run.act = act
+    run.settle(30, site.clock)
+    assert list(run.bad) == ["eips[0]"]
+    assert [rule.external_ip for rule in site.world.rules] == ["10.4.19.101"]
 
 
 def test_patches_are_what_the_api_server_must_get() -> None:
-    data = {"namespace": "default", "name": "x", "uid": "u", "eip": "10.4.19.101"}
+    data = {"namespace": "default", "name": "x", "uid": "u", "address": "10.4.19.101", "kind": "fip"}
     template = {"metadata": {"annotations": {"ovn.kubernetes.io/eip": "10.4.19.101"}}}
-    assert body(Step("annotate_vm", "", None, data)) == {"metadata": {"uid": "u"}, "spec": {"template": template}}
-    assert body(Step("annotate_instance", "", None, data)) == {
+    assert body_of(Step("annotate_template", "", None, data)) == {
+        "metadata": {"uid": "u"},
+        "spec": {"template": template},
+    }
+    assert body_of(Step("annotate_instance", "", None, data)) == {
         "metadata": {"uid": "u", "annotations": {"ovn.kubernetes.io/eip": "10.4.19.101"}}
     }
     both = {"ovn.kubernetes.io/eip": "10.4.19.101", "ovn.kubernetes.io/routed": None}
-    assert body(Step("annotate_pod", "", None, data)) == {"metadata": {"uid": "u", "annotations": both}}
-    reroute = body(Step("reroute_pod", "", None, {**data, "eip": None}))
+    assert body_of(Step("annotate_pod", "", None, data)) == {"metadata": {"uid": "u", "annotations": both}}
+    reroute = body_of(Step("reroute_pod", "", None, data))
     assert reroute == {"metadata": {"uid": "u", "annotations": {"ovn.kubernetes.io/routed": None}}}
-    released = body(Step("annotate_pod", "", None, {**data, "eip": None}))["metadata"]["annotations"]
+    released = body_of(Step("annotate_pod", "", None, {**data, "address": None}))["metadata"]["annotations"]
     assert released == {"ovn.kubernetes.io/eip": None, "ovn.kubernetes.io/routed": None}
+    source = body_of(Step("annotate_pod", "", None, {**data, "kind": "snat"}))["metadata"]["annotations"]
+    assert source == {"ovn.kubernetes.io/snat": "10.4.19.101", "ovn.kubernetes.io/routed": None}

@@ -17,7 +17,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     RoutePolicy,
     RouterPort,
     SwitchPort,
-    VmView,
+    Workload,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._nat import Seen, address_problems, report
 
@@ -29,7 +29,7 @@ PORT = RouterPort(
     (GatewayChassis("g1", "a", "c1", 100), GatewayChassis("g2", "b", "c2", 99), GatewayChassis("g3", "c", "c9", 98)),
 )
 SWITCH_PORTS = (SwitchPort("s1", "localnet.external", "localnet", ("unknown",), {"network_name": "external"}),)
-VM = VmView("default", "testing", "u", "10.4.19.101", True, "10.4.19.101", node="w1")
+VM = Workload("default", "testing", "u", "10.4.19.101", True, "10.4.19.101", node="w1")
 LAUNCHER = PodView("default", "launcher", "u", "w1", "Running", "10.253.0.11", "10.4.19.101", True, "testing")
 PLAIN = PodView("shop", "web", "u", "n2", "Running", "10.253.0.12", "10.4.19.20", True, None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils._model import GatewayNode, PodView, VmView
+from ansible_collections.kubeovn.core.plugins.module_utils._model import GatewayNode, PodView, Workload
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
     gateway_node,
     kept_addresses,
@@ -81,9 +81,9 @@ def test_machines_running_stopped_and_ended() -> None:
         "metadata": {"uid": "i", "annotations": {"ovn.kubernetes.io/eip": "10.4.19.102"}},
         "status": {"phase": "Running", "nodeName": "n1"},
     }
-    running = VmView("d", "testing", "u", "10.4.19.101", True, "10.4.19.102", node="n1", instance_uid="i")
+    running = Workload("d", "testing", "u", "10.4.19.101", True, "10.4.19.102", node="n1", instance_uid="i")
     assert vm_view(vm, vmi) == running
-    assert vm_view(vm, None) == VmView("d", "testing", "u", "10.4.19.101", False, None)
+    assert vm_view(vm, None) == Workload("d", "testing", "u", "10.4.19.101", False, None)
     assert vm_view(vm, {**vmi, "status": {"phase": "Failed"}}).running is False
     assert vm_view({"metadata": {"name": "a", "namespace": "d"}}, None).template_eip is None
 

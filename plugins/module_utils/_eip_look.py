@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""EIPs: one look at the cluster and at OVN.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils._claims import SELECTOR, claims_of
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    IPS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    OVN_EIPS,
+    PODS,
+    SUBNETS,
+    VMIS,
+    VMS,
+    Cluster,
+    ClusterError,
+    Resource,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._eip import wants_kept
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    CONFIG_MAP,
+    Claim,
+    Eip,
+    Ovn,
+    PodView,
+    RouterPort,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
+from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
+    deployment_view,
+    gateway_node,
+    kept_addresses,
+    pod_view,
+    vm_view,
+)
+
+Objects = list[dict[str, Any]]
+ABSENT = 404
+FORBIDDEN = 403
+
+
+@dataclass
+class Eyes:
+    """Where to look. northbound: None when OVN cannot be reached, so that Kubernetes alone has to do."""
+
+    cluster: Cluster
+    northbound: Northbound | None
+    config_namespace: str
+    claims_namespace: str
+
+    def observe(self, desired: Sequence[Eip], wishes: Wishes) -> Observed:
+        """One LIST of each kind that matters, all at once, then one read of OVN: in this order, see Observed."""
+        namespaces = sorted({eip.holder.namespace for eip in desired})
+        unseen: list[str] = []
+        pods, vms, vmis, deployments, nodes, ovn_eips, leases, config = self._lists(namespaces, unseen)
+        instances = {_key(item): item for item in vmis or ()}
+        claims, unreadable = claims_of(leases or ())
+        observed = _with_config(
+            Observed(
+                configured=True,
+                next_hop=None,
+                gateway_addresses=(),
+                pods=tuple(pod_view(item) for item in pods or ()),
+                vms=None if vms is None else tuple(vm_view(item, instances.get(_key(item))) for item in vms),
+                ovn=_nothing(),
+                ovn_eips={address: item["metadata"]["name"] for item in ovn_eips or () if (address := _address(item))},
+                kept=None,
+                deployments=tuple(deployment_view(item) for item in deployments or ()),
+                claims=claims,
+                unreadable=unreadable,
+                nodes=tuple(gateway_node(item) for item in nodes or ()),
+                unseen=tuple(unseen),
+                blind=self.northbound is None,
+            ),
+            config,
+        )
+        observed = self._with_ovn(observed, desired)
+        observed = self._with_home(observed)
+        return (
+            self._with_kept(observed) if wishes.state == "pruned" or wants_kept(desired, wishes, observed) else observed
+        )
+
+    def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
+        """The claims alone, after another run was faster."""
+        return claims_of(self.cluster.list(LEASES, self.claims_namespace, SELECTOR))
+
+    def _lists(self, namespaces: Sequence[str], unseen: list[str]) -> Sequence[Any]:
+        """All that is listed, in the order of these calls; None for a kind that the cluster does not know."""
+        cluster = self.cluster
+        kinds = (PODS, VMS, VMIS, DEPLOYMENTS)
+        calls: list[Callable[[], Any]] = [partial(self._wide, kind, namespaces, unseen) for kind in kinds]
+        calls += [partial(self._optional, kind, unseen) for kind in (NODES, OVN_EIPS)]
+        calls += [partial(cluster.list, LEASES, self.claims_namespace, SELECTOR), partial(self._config, unseen)]
+        answers = cluster.together(calls)
+        for answer in answers:
+            if isinstance(answer, ClusterError):
+                raise answer
+        return answers
+
+    def _wide(self, kind: Resource, namespaces: Sequence[str], unseen: list[str]) -> Objects | None:
+        """All objects of a kind; with rights in single namespaces only, those of the task's."""
+        try:
+            return self._known(kind, None)
+        except ClusterError as error:
+            if error.status != FORBIDDEN or not namespaces:
+                raise
+        unseen.append(f"{kind.plural} of other namespaces: who else has an address is seen by its claim only")
+        answers = [self._known(kind, namespace) for namespace in namespaces]
+        return None if None in answers else [item for answer in answers for item in answer or ()]
+
+    def _known(self, kind: Resource, namespace: str | None) -> Objects | None:
+        try:
+            return self.cluster.list(kind, namespace)
+        except ClusterError as error:
+            if error.status == ABSENT:
+                return None
+            raise
+
+    def _optional(self, kind: Resource, unseen: list[str]) -> Objects | None:
+        """A kind without which the rest goes on, so that a tenant's rights are enough."""
+        try:
+            return self._known(kind, None)
+        except ClusterError as error:
+            if error.status != FORBIDDEN or self.northbound is not None:
+                raise
+            unseen.append(f"{kind.plural}: this identity may not list them")
+            return None
+
+    def _config(self, unseen: list[str]) -> Mapping[str, str] | None:
+        """The gateway's ConfigMap; None when this identity may not read it."""
+        try:
+            return ((self.cluster.get(CONFIG_MAPS, self.config_namespace, CONFIG_MAP) or {}).get("data")) or {}
+        except ClusterError as error:
+            if error.status != FORBIDDEN or self.northbound is not None:
+                raise
+            unseen.append(f"ConfigMap {CONFIG_MAP}: this identity may not read it")
+            return None
+
+    def _with_ovn(self, observed: Observed, desired: Sequence[Eip]) -> Observed:
+        if self.northbound is None:
+            unseen = "NAT rules, policies and ports: OVN was not looked at (ovn_connection: none)"
+            return replace(observed, unseen=(*observed.unseen, unseen))
+        holders = {(eip.holder.namespace, eip.holder.name) for eip in desired}
+        ports = {pod.logical_port for pod in observed.pods if _names(pod) & holders}
+        return replace(observed, ovn=self.northbound.observe(ports))
+
+    def _with_home(self, observed: Observed) -> Observed:
+        """Whether the claims' namespace is there: a claim tells, and so does a look."""
+        if observed.claims:
+            return observed
+        try:
+            there = self.cluster.get(NAMESPACES, None, self.claims_namespace) is not None
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
+            there = True  # a tenant may not look, and a create would say so
+        return replace(observed, claims_home=there)
+
+    def _with_kept(self, observed: Observed) -> Observed:
+        unseen: list[str] = []
+        ips = self._optional(IPS, unseen) or []
+        subnets = self._optional(SUBNETS, unseen) or []
+        addresses = tuple((item.get("spec") or {}).get("v4IpAddress") or "" for item in ips)
+        return replace(
+            observed,
+            kept=None if unseen else kept_addresses(ips, subnets),
+            ips=tuple(address for address in addresses if address),
+            unseen=(*observed.unseen, *unseen),
+        )
+
+
+def _with_config(observed: Observed, config: Mapping[str, str] | None) -> Observed:
+    if config is None:
+        return observed
+    addresses = [config.get(key, "").partition("/")[0] for key in ("external-gw-addr", "nic-ip")]
+    port = RouterPort("", "", "", (config["nic-ip"],)) if observed.blind and config.get("nic-ip") else None
+    return replace(
+        observed,
+        configured=bool(config) and config.get("enable-external-gw") != "false",
+        next_hop=addresses[0] or None,
+        gateway_addresses=tuple(address for address in addresses if address),
+        ovn=replace(observed.ovn, router_port=port),
+    )
+
+
+def _nothing() -> Ovn:
+    return Ovn(None, None, None, (), (), (), (), None)
+
+
+def _names(pod: PodView) -> set[tuple[str, str]]:
+    """What a task may call a pod's holder."""
+    return {(pod.namespace, name) for name in (pod.name, pod.vm, pod.deployment) if name}
+
+
+def _key(item: Mapping[str, Any]) -> tuple[str, str]:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _address(ovn_eip: Mapping[str, Any]) -> str:
+    status, spec = ovn_eip.get("status") or {}, ovn_eip.get("spec") or {}
+    return str(status.get("v4Ip") or spec.get("v4Ip") or "")

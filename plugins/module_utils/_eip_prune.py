@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What Kube-OVN leaves behind in a whole cluster: what can be deleted, and what is nobody's to delete. Pure.
+
+Only what something proves to be a leftover is deleted: a policy that bears Kube-OVN's mark, or a claim. A row that a
+person may have made by hand is told of.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import POLICY_MATCH, Observed, Site, is_eip_rule
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, Rerouting, clean, release
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    FIP,
+    NAT_TYPES,
+    SNAT,
+    Claim,
+    Holder,
+    NatRule,
+    Plan,
+    Problem,
+    Step,
+)
+
+KUBE_OVN = "kube-ovn"  # how it marks its policies (util.CniTypeName of v1.14)
+
+
+def prune(observed: Observed) -> tuple[Plan, list[Problem]]:
+    """The steps that leave no leftover, and what is left because nothing tells whose it is."""
+    site = Site(observed)
+    steps = list(_cleaning(site))
+    going = {row for step in steps for row in step.data["rules"]}
+    unclear = list(_unclear(site, going))
+    for claim in observed.claims:
+        gone, doubt = _abandoned(claim, site)
+        staying = [rule for rule in site.rules_by_external.get(claim.address, []) if rule not in going]
+        if doubt:
+            unclear.append(doubt)
+        elif gone and not staying:
+            steps += (
+                [release(holder, claim, "") for holder in gone]
+                if _some_stay(gone, claim)
+                else [release(None, claim, "")]
+            )
+    view = {"nat_rules": _texts(observed.ovn.nat_rules), "policies": [one.match for one in observed.ovn.policies]}
+    before = {**view, "claims": sorted(site.claims)}
+    dropped = {row for step in steps if step.action == CLEAN for row in (*step.data["rules"], *step.data["policies"])}
+    freed = {step.data["before"].address for step in steps if step.action != CLEAN and step.data["after"] is None}
+    after = {
+        "nat_rules": _texts(rule for rule in observed.ovn.nat_rules if rule not in dropped),
+        "policies": [one.match for one in observed.ovn.policies if one not in dropped],
+        "claims": sorted(set(site.claims) - freed),
+    }
+    return Plan(tuple(steps), before if steps else {}, after if steps else {}), unclear
+
+
+def _texts(rules: Iterable[NatRule]) -> list[str]:
+    return sorted(f"{rule.type} {rule.external_ip} -> {rule.logical_ip}" for rule in rules)
+
+
+def _cleaning(site: Site) -> Iterable[Step]:
+    """One step per overlay address, so that a rule and its policy go together."""
+    rules: dict[str, list[NatRule]] = {}
+    for rule in site.observed.ovn.nat_rules:
+        if _is_stale(rule, site):
+            rules.setdefault(rule.logical_ip, []).append(rule)
+    policies: dict[str, list[Rerouting]] = {}
+    for policy in site.observed.ovn.policies:
+        address = policy.match.removeprefix(POLICY_MATCH)
+        if policy.vendor == KUBE_OVN and _is_idle(address, rules.get(address, []), site):
+            policies.setdefault(address, []).append(policy)
+    for route in site.observed.ovn.routes:
+        address = route.ip_prefix.partition("/")[0]
+        if route.nexthop == site.observed.next_hop and _is_idle(address, rules.get(address, []), site):
+            policies.setdefault(address, []).append(route)
+    for address in dict.fromkeys((*rules, *policies)):
+        holders = site.holders_at(address)
+        holder = holders[0] if holders else f"overlay address {address}, which nobody has"
+        why = "Kube-OVN has left it behind"
+        yield clean(holder, rules.get(address, []), policies.get(address, []), why)
+
+
+def _is_stale(rule: NatRule, site: Site) -> bool:
+    """Whether something proves that an annotation had made a rule, and that no annotation asks for it any more."""
+    kind = next((kind for kind in NAT_TYPES if is_eip_rule(rule, kind)), None)
+    if kind is None or rule.external_ip in site.observed.ovn_eips or "/" in rule.logical_ip:
+        return False
+    holders = site.holders_at(rule.logical_ip)
+    if not holders:
+        marked = any(policy.vendor == KUBE_OVN for policy in site.policies_for([rule.logical_ip]))
+        return marked or (kind == FIP and _was_claimed(rule.external_ip, None, site))
+    asked = {address for holder in holders for address in site.asked_by(holder, kind)}
+    # With another address asked for, a claim proves that the holder once had this one.
+    return rule.external_ip not in asked and any(_was_claimed(rule.external_ip, one, site) for one in holders)
+
+
+def _was_claimed(address: str, holder: Holder | None, site: Site) -> bool:
+    """Whether a claim says that an address is the holder's (None: anybody's), or was it before the present one."""
+    claim = site.claims.get(address)
+    if claim is not None and (holder is None or claim.of(holder)):
+        return True
+    claims = site.observed.claims if holder is None else [*site.claims_of(holder, FIP), *site.claims_of(holder, SNAT)]
+    return any(one.previous == address for one in claims)
+
+
+def _is_idle(address: str, stale: list[NatRule], site: Site) -> bool:
+    """Whether nothing needs the reroute policy of an overlay address."""
+    if any(rule not in stale for rule in site.rules_by_logical.get(address, [])):
+        return False
+    for holder in site.holders_at(address):
+        pods = site.pods_of(holder)
+        if any(pod.north_gateway or not pod.routed for pod in pods):
+            return False
+        if any(site.asked_by(holder, kind) for kind in NAT_TYPES):
+            return False
+    return True
+
+
+def _abandoned(claim: Claim, site: Site) -> tuple[list[Holder], Problem | None]:
+    """The claim's holders that are gone; or why that cannot be told."""
+    gone = [one.holder for one in claim.claimants if not site.exists(one.holder)]
+    if any(holder.kind == "VirtualMachine" for holder in gone) and site.observed.vms is None:
+        text = "its holder is a VirtualMachine, and the cluster has no KubeVirt"
+        return [], Problem(f"claim {claim.address}", text, "release it by vm and address, if KubeVirt is gone for good")
+    ordinal = [holder for holder in gone if holder.kind == "Pod" and holder.name.rpartition("-")[2].isdigit()]
+    if ordinal:
+        text = f"{ordinal[0]} is not there, and may be of a StatefulSet that brings it back"
+        return [], Problem(f"claim {claim.address}", text, "release it by pod and address, if it is gone for good")
+    return gone, None
+
+
+def _some_stay(gone: list[Holder], claim: Claim) -> bool:
+    return len(gone) < len(claim.claimants)
+
+
+def _unclear(site: Site, going: set[NatRule]) -> Iterable[Problem]:
+    """EIP rules that no annotation asks for and nothing explains, and policies of nobody without Kube-OVN's mark."""
+    for rule in site.observed.ovn.nat_rules:
+        kind = next((kind for kind in NAT_TYPES if is_eip_rule(rule, kind)), None)
+        if kind is None or rule in going or rule.external_ip in site.observed.ovn_eips or "/" in rule.logical_ip:
+            continue
+        holders = site.holders_at(rule.logical_ip)
+        if not any(rule.external_ip in site.asked_by(holder, kind) for holder in holders):
+            text = f"leads to {holders[0]}, which does not ask for it" if holders else "leads to nobody"
+            name = f"NAT rule {rule.type} {rule.external_ip} -> {rule.logical_ip}"
+            yield Problem(name, text, "somebody may have made it by hand: delete it with ovn-nbctl lr-nat-del")
+    for policy in site.observed.ovn.policies:
+        address = policy.match.removeprefix(POLICY_MATCH)
+        if policy.vendor != KUBE_OVN and not site.holders_at(address):
+            text = "reroutes an overlay address of nobody, and does not say that Kube-OVN made it"
+            yield Problem(f"policy {policy.priority} {policy.match}", text, "delete it with ovn-nbctl lr-policy-del")

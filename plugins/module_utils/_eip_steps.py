@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The single steps of a plan for EIPs, in words and with what is needed to do them. Pure.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    SNAT,
+    Claim,
+    Claimant,
+    Eip,
+    Holder,
+    NatRule,
+    PodView,
+    RoutePolicy,
+    SourceRoute,
+    Step,
+    Workload,
+)
+
+Rerouting = RoutePolicy | SourceRoute  # both send an overlay address's packets to the physical gateway
+
+# A step's action. Those of one kind are done side by side, the kinds in this order: the claim first, for it is the
+# lock; then what blocks an address goes; then template, instance and pod, so that a run that is killed in between
+# leaves nothing that a restart loses; a claim that is let go is the last that is left of an EIP.
+HOME, CLAIM, CLEAN = "create_namespace", "claim", "clean"
+TEMPLATE, INSTANCE, POD, REROUTE = "annotate_template", "annotate_instance", "annotate_pod", "reroute_pod"
+RELEASE = "release_claim"
+ORDER = (HOME, CLAIM, CLEAN, TEMPLATE, INSTANCE, POD, REROUTE, RELEASE)
+KINDS = {"VirtualMachine": "virtual machine", "Deployment": "deployment", "Pod": "pod"}
+
+
+def is_late(step: Step) -> bool:
+    """Whether the step must wait until Kube-OVN's controller has done what the steps before it ask for."""
+    return bool(step.data.get("late"))
+
+
+def delayed(step: Step) -> Step:
+    """The same step, later."""
+    return replace(step, data={**step.data, "late": True})
+
+
+def path_of(step: Step) -> str:
+    """The option that a step is done for."""
+    return str(step.data.get("path", ""))
+
+
+# --- claims ---------------------------------------------------------------------------------------------------------
+
+
+def home() -> Step:
+    """The namespace in which claims are."""
+    return Step(HOME, "create the namespace of the claims", None, {})
+
+
+def claim_steps(eip: Eip, site: Site, reassign: bool = False, rivals: Iterable[Eip] = ()) -> Iterable[Step]:
+    """The step that makes an address the holder's, when it is not yet.
+
+    rivals: those with whom something of the address is left. The claim names them, so that a run which goes on where
+    another one was killed knows whom to clean.
+    """
+    address, holder = eip.address or "", eip.holder
+    claimant = Claimant(holder, site.uid_of(holder))
+    old = site.claims.get(address)
+    others = dict.fromkeys(Claimant(rival.holder, site.uid_of(rival.holder)) for rival in rivals)
+    new = Claim(address, eip.kind, (claimant,), eip.previous, eip.rotation, tuple(others))
+    words = f"claim {address} for {holder}"
+    if old is None:
+        yield _claim(eip, None, new, words)
+    elif old.of(holder) and old.kind == eip.kind:
+        yield from _renewed(eip, old, claimant, others, words)
+    elif eip.kind == old.kind == SNAT:
+        joined = replace(old, claimants=(*old.claimants, claimant), former=_all_former(old, others))
+        yield _claim(eip, old, joined, f"{words} as well")
+    elif reassign:
+        names = ", ".join(str(one.holder) for one in old.claimants)
+        left = dict.fromkeys((*(one for one in old.claimants if one.holder != holder), *old.former, *others))
+        yield _claim(eip, old, replace(new, former=tuple(left), version=old.version), f"{words}, take it from {names}")
+
+
+def _renewed(eip: Eip, old: Claim, claimant: Claimant, others: Iterable[Claimant], words: str) -> Iterable[Step]:
+    """The step that keeps a holder's own claim true."""
+    kept = tuple(claimant if one.holder == eip.holder and claimant.uid else one for one in old.claimants)
+    former = _all_former(old, others)
+    if kept != old.claimants:
+        yield _claim(eip, old, replace(old, claimants=kept, former=former), f"{words}, which was made anew")
+    elif former != old.former:
+        names = ", ".join(str(one.holder) for one in others)
+        yield _claim(eip, old, replace(old, former=former), f"{words}, take it from {names}")
+
+
+def _all_former(old: Claim, others: Iterable[Claimant]) -> tuple[Claimant, ...]:
+    known = {one.holder for one in old.former}
+    return (*old.former, *(one for one in others if one.holder not in known))
+
+
+def forget(eip: Eip, claim: Claim) -> Step:
+    """The step that notes that nothing is left with those whom an address was taken from."""
+    names = ", ".join(str(one.holder) for one in claim.former)
+    return _claim(eip, claim, replace(claim, former=()), f"note that nothing of {claim.address} is left with {names}")
+
+
+def merged(steps: Sequence[Step]) -> Step:
+    """One step instead of several that change one and the same claim, as of a SNAT address with several holders."""
+    first = steps[0]
+    if len(steps) == 1:
+        return first
+    before, afters = first.data["before"], [step.data["after"] for step in steps]
+    if first.action == CLAIM:
+        claimants = dict.fromkeys(one for after in afters for one in after.claimants)
+    else:
+        staying = [set(after.claimants if after else ()) for after in afters]
+        claimants = dict.fromkeys(one for one in before.claimants if all(one in some for some in staying))
+    after = replace(next((one for one in afters if one), before), claimants=tuple(claimants)) if claimants else None
+    text = "; ".join(dict.fromkeys(step.text for step in steps))
+    late = any(is_late(step) for step in steps)
+    return replace(first, text=text, data={**first.data, "after": after, "late": late})
+
+
+def _claim(eip: Eip, old: Claim | None, new: Claim, words: str) -> Step:
+    data = {"holder": str(eip.holder), "path": eip.path, "before": old, "after": new, "name": lease_name(new.address)}
+    return Step(CLAIM, words, None, data)
+
+
+def release_steps(
+    eip: Eip, site: Site, only: str | None = None, but: str | None = None, late: bool = False
+) -> Iterable[Step]:
+    """The steps that let go of the holder's claims of this kind: of one address only, or of all but one."""
+    for claim in site.claims_of(eip.holder, eip.kind):
+        if claim.address == but or only not in (None, claim.address):
+            continue
+        yield release(eip.holder, claim, eip.path, late)
+
+
+def release(holder: Holder | None, claim: Claim, path: str, late: bool = False) -> Step:
+    """The step that takes a holder out of a claim; with the last one, or None for all, the claim goes."""
+    rest = tuple(one for one in claim.claimants if holder is not None and one.holder != holder)
+    after = replace(claim, claimants=rest) if rest else None
+    names = ", ".join(str(one.holder) for one in claim.claimants)
+    words = f"release the claim of {holder or names} on {claim.address}"
+    data = {"holder": str(holder or names), "path": path, "before": claim, "after": after, "late": late}
+    return Step(RELEASE, words, None, {**data, "name": lease_name(claim.address)})
+
+
+# --- annotations ----------------------------------------------------------------------------------------------------
+
+
+def annotate_template(eip: Eip, workload: Workload, address: str | None, instance: bool = False) -> Step:
+    """The step that sets, or takes away, the annotation of a template or of an instance."""
+    old = workload.instance(eip.kind) if instance else workload.template(eip.kind)
+    words = _words(eip.kind, old, address, f"the {'instance' if instance else 'template'} of {eip.holder}")
+    uid = workload.instance_uid if instance else workload.uid
+    data = _object(eip, workload.namespace, workload.name, uid, address)
+    if workload.kind != "Deployment":
+        return Step(INSTANCE if instance else TEMPLATE, words, None, data)
+    interrupts = f"{eip.holder}: its pod ends, and then another one starts, since a changed template means new pods"
+    return Step(TEMPLATE, words, interrupts if workload.replicas else None, data, lasting=True)
+
+
+def annotate_pod(eip: Eip, pod: PodView, address: str | None) -> Step:
+    """The step that sets, or takes away, a pod's annotation, and has Kube-OVN look at the pod."""
+    old = pod.asks(eip.kind)
+    where = f"pod {pod.namespace}/{pod.name}"
+    words = _words(eip.kind, old, address, where) + ", null routed in the same patch"
+    lost = f"; {old} leads no longer to it" if old and eip.kind != SNAT else ""
+    interrupts = f"{eip.holder}: its connections to the outside get another source address{lost}"
+    return Step(POD, words, interrupts, _object(eip, pod.namespace, pod.name, pod.uid, address))
+
+
+def reroute(eip: Eip, pod: PodView) -> Step:
+    """The step that has Kube-OVN look at a pod once more."""
+    text = (
+        f"null routed on pod {pod.namespace}/{pod.name}: NAT rule or policy of {eip.address} is not as it must be, "
+        "and Kube-OVN looks again only then"
+    )
+    return Step(REROUTE, text, None, _object(eip, pod.namespace, pod.name, pod.uid, eip.address))
+
+
+def _object(eip: Eip, namespace: str, name: str, uid: str | None, address: str | None) -> dict[str, Any]:
+    names = {"namespace": namespace, "name": name, "uid": uid, "workload": eip.holder.kind}
+    return {**names, "kind": eip.kind, "address": address, "holder": str(eip.holder), "path": eip.path}
+
+
+def _words(kind: str, old: str | None, new: str | None, where: str) -> str:
+    annotation = "snat" if kind == SNAT else "eip"
+    if new is None:
+        return f"remove {annotation} {old} from {where}"
+    return f"set {annotation} {new} on {where}" + (f" (was {old})" if old else "")
+
+
+# --- rows of OVN ----------------------------------------------------------------------------------------------------
+
+
+def clean(
+    holder: Holder | str,
+    rules: Sequence[NatRule],
+    policies: Sequence[Rerouting],
+    reason: str,
+    late: bool = False,
+    path: str = "",
+) -> Step:
+    """One step for a holder's leftovers: they go in one transaction, so that no kill parts a rule from its policy."""
+    what = [f"NAT rule {rule.external_ip} -> {rule.logical_ip}" for rule in rules]
+    what += [_named(one) for one in policies]
+    data = {"holder": str(holder), "path": path, "rules": tuple(rules), "policies": tuple(policies)}
+    return Step(
+        CLEAN, f"delete {', '.join(what)} of {holder}: {reason}", None, {**data, "reason": reason, "late": late}
+    )
+
+
+def _named(one: Rerouting) -> str:
+    if isinstance(one, SourceRoute):
+        return f"route {one.ip_prefix} (by source) via {one.nexthop}"
+    return f"policy {one.priority} {one.match}"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A task of module ovn_eip from its options to its result.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Hands
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_ask import requests, wishes_of
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import doubles
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
+from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import disruption_problems
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Plan, Problem
+from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure, outcome, refuse
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
+from ansible_collections.kubeovn.core.plugins.module_utils._wait import SystemClock
+
+NOT_BEGUN = Problem("", "not begun, since an EIP of a batch before it failed", "solve that one, and run again")
+
+
+@dataclass
+class Task:
+    """One call of the module."""
+
+    module: AnsibleModule
+    cluster: Cluster
+    eyes: Eyes
+    hands: Hands
+    wishes: Wishes
+
+    def run(self, asked: Sequence[Eip] | None) -> dict[str, Any]:
+        """Batch after batch; what fails is told of in the end, with all that was done."""
+        params = self.module.params
+        runs = [self._whole(asked)]
+        size = params["batch"]
+        if self.module.check_mode:
+            return self._tell(runs, ())
+        if asked and 0 < size < len(asked):
+            runs = []
+            for start in range(0, len(asked), size):
+                runs.append(self._part(asked[start : start + size], asked))
+                self._go(runs[-1], runs)
+                if runs[-1].bad and params["stop_on_failure"]:
+                    break
+        else:
+            self._go(runs[0], runs)
+        begun = {eip.path for run in runs for eip in run.desired} | {path for run in runs for path in run.bad}
+        return self._tell(runs, [eip for eip in asked or () if eip.path not in begun])
+
+    def _whole(self, asked: Sequence[Eip] | None) -> Run:
+        """Look at all of it, and refuse what stops everything before the first write."""
+        run = Run(asked, self.wishes, self.eyes, self.hands.apply)
+        refuse(run.general)
+        if self.module.params["all_or_nothing"]:
+            refuse([problem for found in run.bad.values() for problem in found])
+        refuse(disruption_problems(run.planned, self.module.params["max_disruption"]))
+        if not self.module.check_mode:
+            refuse(self.hands.denied(run.planned.steps) + self.hands.idle(run.planned.steps, SystemClock()))
+        return run
+
+    def _part(self, batch: Sequence[Eip], asked: Sequence[Eip]) -> Run:
+        """Look for one batch. Addresses that the rest of the task names are nobody else's."""
+        mine = {eip.path for eip in batch}
+        others = {eip.address for eip in asked if eip.address and eip.path not in mine}
+        run = Run(batch, replace(self.wishes, reserved=frozenset(others)), self.eyes, self.hands.apply)
+        for eip in batch if run.general else ():
+            run.bad.setdefault(eip.path, []).extend(run.general)
+        return run
+
+    def _go(self, run: Run, runs: Sequence[Run]) -> None:
+        params = self.module.params
+        try:
+            run.claim(params["all_or_nothing"])
+            if params["all_or_nothing"] and run.bad:
+                raise Failure("nothing was changed", [one for found in run.bad.values() for one in found])
+            run.settle(params["wait_timeout"]) if params["wait"] else run.write()
+        except (ClusterError, OvsdbError) as error:
+            text = f"{error} [on the way; run again when that is solved]"
+            changed = any(one.done for one in runs)
+            raise Failure(text, changed=changed, plan=outcome(self.cluster, _joined(runs))["plan"]) from error
+
+    def _tell(self, runs: Sequence[Run], skipped: Sequence[Eip]) -> dict[str, Any]:
+        bad = {path: found for run in runs for path, found in run.bad.items()}
+        bad.update({eip.path: [replace(NOT_BEGUN, path=eip.path)] for eip in skipped})
+        rows = [row for run in runs for row in report(run.desired, run.first, run.seen, bad)]
+        rows += report(skipped, runs[-1].first, runs[-1].seen, bad)
+        result = outcome(self.cluster, _joined(runs), eips=rows)
+        result["unverified"] = list(dict.fromkeys(text for run in runs for text in run.seen.unseen))
+        result["unclear"] = [_told(problem) for run in runs for problem in run.unclear]
+        found = [problem for problems in bad.values() for problem in problems]
+        if found:
+            if not self.module.check_mode:
+                result["changed"] = any(run.done for run in runs)
+            head = "not all is as asked" if result["changed"] else "nothing was changed"
+            raise Failure(head, found, **result)
+        return result
+
+
+def _joined(runs: Sequence[Run]) -> Plan:
+    """What all batches did."""
+    plans = [run.result for run in runs]
+    before = {key: value for plan in reversed(plans) for key, value in plan.before.items()}
+    after = {key: value for plan in plans for key, value in plan.after.items()}
+    return Plan(tuple(step for plan in plans for step in plan.steps), before, after)
+
+
+def _told(problem: Problem) -> dict[str, str]:
+    return {"path": problem.path, "text": problem.text, "hint": problem.hint}
+
+
+def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    """Read the options, refuse what cannot be, and do the rest."""
+    params = module.params
+    wishes, found = wishes_of(params)
+    asked, unreadable = (None, []) if params["eips"] is None else requests(params["eips"], wishes, params["kind"])
+    refuse([*found, *unreadable, *doubles(asked or ())])
+    northbound = None if params["ovn_connection"] == "none" else open_ovn(params, cluster)
+    eyes = Eyes(cluster, northbound, params["configmap_namespace"], params["claims_namespace"])
+    hands = Hands(cluster, northbound, params["claims_namespace"])
+    return Task(module, cluster, eyes, hands, wishes).run(asked)

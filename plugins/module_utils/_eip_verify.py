@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is still not as asked of each EIP, with the probable cause. Pure.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ansible_collections.kubeovn.core.plugins.module_utils._eip import busy_rivals, is_unrouting
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import holds
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    CONFIG_MAP,
+    Eip,
+    PodView,
+    Problem,
+)
+
+CONTROLLER_HINT = "is kube-ovn-controller running? kubectl -n kube-system logs deployment/kube-ovn-controller"
+OTHERS_HINT = "somebody else writes it too"
+
+Found = Iterable[tuple[str, str]]
+
+
+def unfinished(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> dict[str, list[Problem]]:
+    """What is still not as asked, by the option's path; nothing of an EIP that is as asked."""
+    site = Site(observed)
+    found: dict[str, list[Problem]] = {}
+    for eip in desired:
+        check = _not_attached(eip, wishes, site) if wishes.state == "present" else _not_detached(eip, wishes, site)
+        name = f"{eip.address or 'EIP'} of {eip.holder}"
+        problems = [Problem(name, text, hint) for text, hint in check]
+        if problems:
+            found.setdefault(eip.path, []).extend(problems)
+    return found
+
+
+def _not_attached(eip: Eip, wishes: Wishes, site: Site) -> Found:
+    holder, address, kind = eip.holder, eip.address or "", eip.kind
+    if not site.exists(holder):
+        yield "it is gone", "it was there when the run began: who deleted it?"
+        return
+    for rival in busy_rivals(eip, wishes, site):
+        yield f"{rival.holder} has not let go of {address} yet", CONTROLLER_HINT
+    for reason in holds(eip, wishes, site):
+        yield f"{address} is held by {reason}", "another run or person took it at the same time"
+    claim = site.claims.get(address)
+    if claim is None or not claim.of(holder):
+        yield f"there is no claim of {holder} on {address}", "who deleted its Lease?"
+    yield from _objects_not_attached(eip, site)
+    for rule in site.own_rules(holder, kind):
+        if rule.external_ip != address:
+            yield f"NAT rule {rule.external_ip} -> {rule.logical_ip} of its former EIP is still there", ""
+
+
+def _objects_not_attached(eip: Eip, site: Site) -> Found:
+    """What of the holder's objects does not have the address: template, instance, pods."""
+    holder, address, kind = eip.holder, eip.address or "", eip.kind
+    workload = site.workloads.get(holder)
+    if workload and workload.template(kind) != address:
+        yield f"the template says {workload.template(kind)}", OTHERS_HINT
+    if workload and workload.running and workload.instance(kind) != address:
+        yield f"the instance says {workload.instance(kind)}", OTHERS_HINT
+    pods = [pod for pod in site.pods_of(holder) if not pod.deleting]
+    if not pods and (holder.kind == "Pod" or (workload and _must_run(eip, site))):
+        hint = "is KubeVirt's virt-controller running?" if holder.kind == "VirtualMachine" else "it has ended"
+        yield "it has no live pod", hint
+    for pod in pods:
+        yield from _pod_not_attached(pod, eip, site)
+
+
+def _must_run(eip: Eip, site: Site) -> bool:
+    """Whether a holder with a template must have a pod: a stopped machine has none."""
+    workload = site.workloads[eip.holder]
+    return workload.running if workload.kind == "VirtualMachine" else workload.replicas > 0
+
+
+def _pod_not_attached(pod: PodView, eip: Eip, site: Site) -> Found:
+    name, address, kind = f"pod {pod.namespace}/{pod.name}", eip.address or "", eip.kind
+    if pod.asks(kind) != address:
+        yield f"{name} says {pod.asks(kind)}", f"{OTHERS_HINT} (a launcher-annotations-sync of virt-controller?)"
+    if pod.node is None:
+        yield f"{name} is not scheduled to a node", f"kubectl -n {pod.namespace} describe pod {pod.name}"
+        return
+    if not pod.ip:
+        yield f"{name} has no address from Kube-OVN yet", CONTROLLER_HINT
+        return
+    if not pod.routed:
+        yield f"Kube-OVN has not routed {name}", _routing_hint(site.observed)
+    if site.observed.blind:
+        return
+    rules = site.rules_by_external.get(address, [])
+    if not site.rule_right(address, pod.ip, kind):
+        seen = ", ".join(f"{rule.type} {rule.external_ip} -> {rule.logical_ip}" for rule in rules) or "none"
+        hint = "does kube-ovn-controller run with --enable-eip-snat, and is the pod on an overlay subnet?"
+        yield f"NAT rule {address} -> {pod.ip} is wanted once, seen: {seen}", hint if pod.routed else ""
+    if not site.policy_right(pod.ip):
+        seen = ", ".join(", ".join(policy.nexthops) for policy in site.policies_for([pod.ip])) or "none"
+        yield f"a policy must reroute ip4.src == {pod.ip} via {site.observed.next_hop}, seen: {seen}", ""
+    yield from _not_reached(pod, site)
+
+
+def _not_reached(pod: PodView, site: Site) -> Found:
+    """Whether packets find the pod, and the gateway: neither a rule nor a policy tells."""
+    observed = site.observed
+    if pod.logical_port not in observed.ovn.bound_ports:
+        hint = f"does ovn-controller run on {pod.node}, and has its CNI plugged the pod?"
+        yield f"logical port {pod.logical_port} is bound to no chassis", hint
+    dead = next((node for node in observed.nodes if node.name == pod.node and not node.ready), None)
+    if dead:
+        yield f"its node {dead.name} is not Ready", f"kubectl describe node {dead.name}"
+    if observed.ovn.router_port and observed.ovn.router_port.gateway_chassis and not observed.ovn.active_chassis:
+        yield "no gateway holds the router port", "kubeovn.core.ovn_external_gw says which one is at fault, and why"
+
+
+def _routing_hint(observed: Observed) -> str:
+    if not observed.configured:
+        return f"ConfigMap {CONFIG_MAP} is missing: a pod with an EIP hangs until it is back"
+    return CONTROLLER_HINT
+
+
+def _not_detached(eip: Eip, wishes: Wishes, site: Site) -> Found:
+    holder, kind = eip.holder, eip.kind
+    for asked in site.asked_by(holder, kind):
+        if eip.address in (None, asked):
+            yield f"an annotation still says {asked}", f"it is being deleted, or {OTHERS_HINT}"
+    for pod in site.pods_of(holder):
+        if pod.ip and pod.node and is_unrouting(pod, kind) and not pod.deleting:
+            yield f"Kube-OVN has not routed pod {pod.namespace}/{pod.name} without it", _routing_hint(site.observed)
+    for rule in site.own_rules(holder, kind):
+        if eip.address in (None, rule.external_ip):
+            yield f"NAT rule {rule.external_ip} -> {rule.logical_ip} is still there", CONTROLLER_HINT
+    for claim in site.claims_of(holder, kind):
+        if wishes.state == "absent" and eip.address in (None, claim.address):
+            yield f"its claim on {claim.address} is still there", OTHERS_HINT
