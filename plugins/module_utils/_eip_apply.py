@@ -60,7 +60,8 @@ class Done:
     """What came of steps."""
 
     refused: dict[str, list[Problem]] = field(default_factory=dict)  # by the option's path
-    lost: bool = False  # whether another run was faster at an address
+    lost: list[Step] = field(default_factory=list)  # claims at which another run was faster
+    idle: list[Step] = field(default_factory=list)  # what was there already
 
 
 @dataclass
@@ -104,9 +105,9 @@ class Hands:
         if not isinstance(answer, ClusterError):
             return
         if step.action == HOME and answer.status == CONFLICT:
-            return
-        if step.action == CLAIM and answer.status in (NO_ANSWER, *MOVED):
-            done.lost = True
+            done.idle.append(step)
+        elif step.action == CLAIM and answer.status in (NO_ANSWER, *MOVED):
+            done.lost.append(step)
         elif answer.status not in MOVED:
             names = (step.data.get("namespace", self.claims_namespace), step.data.get("name", ""))
             problem = Problem(f"{step.action} {names[0]}/{names[1]}", str(answer))

@@ -49,7 +49,8 @@ class Outcome(Protocol):
     """What came of steps."""
 
     refused: Problems
-    lost: bool
+    lost: list[Step]
+    idle: list[Step]
 
 
 @dataclass
@@ -152,10 +153,12 @@ class Run:
             outcome = self.act(steps)
         except GuardFailed:
             return False  # a row changed since it was read: the next look plans anew
-        self.done.update({key_of(step): step for step in steps if path_of(step) not in outcome.refused})
+        undone = [*outcome.lost, *outcome.idle]
+        done = [step for step in steps if step not in undone and path_of(step) not in outcome.refused]
+        self.done.update({key_of(step): step for step in done})
         for path, found in outcome.refused.items():
             self.bad.setdefault(path, []).extend(found)
-        return outcome.lost
+        return bool(outcome.lost)
 
     def _left(self) -> Problems:
         return unfinished(self.viable, self.wishes, self.seen)

@@ -104,9 +104,15 @@ def wished(
     if state == "absent":
         claims -= {one.address for one in site.claims_of(eip.holder, eip.kind) if eip.address in (None, one.address)}
     if state == "detached":
-        claims |= {one for one in site.asked_by(eip.holder, eip.kind) if eip.address in (None, one)}
+        asked = [one for one in site.asked_by(eip.holder, eip.kind) if eip.address in (None, one)]
+        claims |= {one for one in asked if _can_claim(one, eip, site)}
     view["nat_rules"], view["claims"] = sorted(set(rules)), sorted(claims)
     return view
+
+
+def _can_claim(address: str, eip: Eip, site: Site) -> bool:
+    claim = site.claims.get(address)
+    return claim is None or (claim.kind == eip.kind and (claim.of(eip.holder) or eip.kind == SNAT))
 
 
 def _goes(rule: NatRule, eip: Eip, state: str, site: Site) -> bool:

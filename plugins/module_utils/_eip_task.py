@@ -17,7 +17,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Clust
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Hands
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_ask import requests, wishes_of
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import doubles
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
@@ -41,10 +40,10 @@ class Task:
     hands: Hands
     wishes: Wishes
 
-    def run(self, asked: Sequence[Eip] | None) -> dict[str, Any]:
+    def run(self, asked: Sequence[Eip] | None, unreadable: Sequence[Problem]) -> dict[str, Any]:
         """Batch after batch; what fails is told of in the end, with all that was done."""
         params = self.module.params
-        runs = [self._whole(asked)]
+        runs = [self._whole(asked, unreadable)]
         size = params["batch"]
         if self.module.check_mode:
             return self._tell(runs, ())
@@ -60,12 +59,16 @@ class Task:
         begun = {eip.path for run in runs for eip in run.desired} | {path for run in runs for path in run.bad}
         return self._tell(runs, [eip for eip in asked or () if eip.path not in begun])
 
-    def _whole(self, asked: Sequence[Eip] | None) -> Run:
-        """Look at all of it, and refuse what stops everything before the first write."""
+    def _whole(self, asked: Sequence[Eip] | None, unreadable: Sequence[Problem]) -> Run:
+        """Look at all of it, and refuse what stops everything before the first write.
+
+        That is a task that cannot be meant so: then all that is wrong is told at once. An EIP that is only impossible
+        as things are stops the others when asked so.
+        """
         run = Run(asked, self.wishes, self.eyes, self.hands.apply)
-        refuse(run.general)
-        if self.module.params["all_or_nothing"]:
-            refuse([problem for found in run.bad.values() for problem in found])
+        single = [problem for found in run.bad.values() for problem in found]
+        if unreadable or run.general or self.module.params["all_or_nothing"]:
+            refuse([*unreadable, *run.general, *single])
         refuse(disruption_problems(run.planned, self.module.params["max_disruption"]))
         if not self.module.check_mode:
             refuse(self.hands.denied(run.planned.steps) + self.hands.idle(run.planned.steps, SystemClock()))
@@ -126,8 +129,8 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     params = module.params
     wishes, found = wishes_of(params)
     asked, unreadable = (None, []) if params["eips"] is None else requests(params["eips"], wishes, params["kind"])
-    refuse([*found, *unreadable, *doubles(asked or ())])
+    refuse(found)
     northbound = None if params["ovn_connection"] == "none" else open_ovn(params, cluster)
     eyes = Eyes(cluster, northbound, params["configmap_namespace"], params["claims_namespace"])
     hands = Hands(cluster, northbound, params["claims_namespace"])
-    return Task(module, cluster, eyes, hands, wishes).run(asked)
+    return Task(module, cluster, eyes, hands, wishes).run(asked, unreadable)

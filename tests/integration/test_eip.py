@@ -56,6 +56,18 @@ def release(*names: str, **options: Any) -> dict[str, Any]:
     return result
 
 
+def actions(result: dict[str, Any]) -> list[str]:
+    """What a run did besides claiming."""
+    return [step["action"] for step in result["plan"] if "claim" not in step["action"]]
+
+
+def claims(live: Live) -> dict[str, str]:
+    """Who has which address, as the Leases say it."""
+    columns = "custom-columns=N:.metadata.name,H:.spec.holderIdentity"
+    lines = live.kubectl("get", "leases", "-n", "kubeovn-core", "--no-headers", "-o", columns).splitlines()
+    return {name.removeprefix("eip-"): holder for name, holder in (line.split(None, 1) for line in lines if line)}
+
+
 def pod(name: str) -> dict[str, Any]:
     """A plain pod on the worker, which has no external NIC."""
     return {
@@ -131,11 +143,13 @@ def test_a_vm_gets_its_eip_and_the_second_run_writes_nothing(clean: Live) -> Non
     assert result["plan"] == foretold["plan"]
     events = clean.written(mark)
     assert [event["objectRef"]["resource"] for event in events] == [
+        "leases",
         "virtualmachines",
         "virtualmachineinstances",
         "pods",
     ]
-    annotations = events[2]["requestObject"]["metadata"]["annotations"]
+    assert claims(clean)[ONE] == f"VirtualMachine default/{VM}"
+    annotations = events[3]["requestObject"]["metadata"]["annotations"]
     assert annotations == {EIP: ONE, ROUTED: None}, "both in one patch"
     assert leads(clean, ONE) == [ip]
     assert clean.policies()[f"ip4.src == {ip}"] == "10.4.19.1"
@@ -183,7 +197,7 @@ def test_a_changed_eip_leaves_no_rule_of_the_old_one(clean: Live) -> None:
     attach(VM, ONE)
     assert clean.answers(ONE)
     result = attach(VM, TWO)
-    assert [step["action"] for step in result["plan"]][-1] == "clean"
+    assert actions(result)[-1] == "clean"
     ip = overlay(clean, VM)
     assert (leads(clean, ONE), leads(clean, TWO)) == ([], [ip])
     assert clean.answers(TWO) == [62, 62, 62]
@@ -197,7 +211,7 @@ def test_an_old_rule_that_kube_ovn_left_is_found_and_removed(clean: Live) -> Non
     clean.patch("pod", POD, {"metadata": {"annotations": {EIP: TWO, ROUTED: None}}})
     eventually(lambda: leads(clean, TWO), bool, 30, "Kube-OVN's new rule")
     assert leads(clean, ONE), "Kube-OVN leaves the old one, or this test proves nothing"
-    assert [step["action"] for step in attach(POD, TWO)["plan"]] == ["clean"]
+    assert actions(attach(POD, TWO)) == ["clean"]
     assert (leads(clean, ONE), leads(clean, TWO)) == ([], [overlay(clean, POD)])
 
 
@@ -207,13 +221,19 @@ def test_an_old_rule_that_kube_ovn_left_is_found_and_removed(clean: Live) -> Non
 def test_a_held_address_is_refused_before_any_write(clean: Live) -> None:
     attach(VM, ONE)
     mark = clean.mark()
-    result = eip({"pod": POD, "address": ONE}, {"pod": OTHER, "address": TWO})
+    both = ({"pod": POD, "address": ONE}, {"pod": OTHER, "address": TWO})
+    result = eip(*both, all_or_nothing=True)
     assert result["failed"]
     (problem,) = result["problems"]
     assert problem["path"] == "eips[0].address"
     assert f"{ONE} is held by VirtualMachine default/{VM}" in problem["text"]
     assert not clean.written(mark)
     assert leads(clean, TWO) == []
+    result = eip(*both)
+    assert result["failed"]
+    assert [told["status"] for told in result["eips"]] == ["detached", "attached"]
+    assert [len(told["problems"]) for told in result["eips"]] == [1, 0]
+    assert (leads(clean, ONE), leads(clean, TWO)) == ([overlay(clean, VM)], [overlay(clean, OTHER)])
 
 
 def test_a_rule_deleted_by_hand_is_repaired_though_the_pod_says_routed(clean: Live) -> None:
@@ -221,7 +241,7 @@ def test_a_rule_deleted_by_hand_is_repaired_though_the_pod_says_routed(clean: Li
     clean.nbctl("lr-nat-del", "ovn-cluster", "dnat_and_snat", ONE)
     launcher = clean.launcher(VM)
     assert launcher is not None, "it says routed"
-    assert [step["action"] for step in attach(VM, ONE)["plan"]] == ["reroute_pod"]
+    assert actions(attach(VM, ONE)) == ["reroute_pod"]
     assert leads(clean, ONE) == [overlay(clean, VM)]
     assert clean.answers(ONE) == [62, 62, 62]
 
@@ -231,7 +251,7 @@ def test_a_policy_with_another_next_hop_is_repaired(clean: Live) -> None:
     match = f"ip4.src == {overlay(clean, POD)}"
     clean.nbctl("lr-policy-del", "ovn-cluster", "29250", match)
     clean.nbctl("lr-policy-add", "ovn-cluster", "29250", match, "reroute", "10.4.19.29")
-    assert [step["action"] for step in attach(POD, ONE)["plan"]] == ["reroute_pod"]
+    assert actions(attach(POD, ONE)) == ["reroute_pod"]
     assert clean.policies()[match] == "10.4.19.1"
 
 
@@ -239,7 +259,7 @@ def test_a_rule_that_leads_to_an_address_of_nobody_is_replaced(clean: Live) -> N
     attach(VM, ONE)
     clean.nbctl("lr-nat-del", "ovn-cluster", "dnat_and_snat", ONE)
     clean.nbctl("lr-nat-add", "ovn-cluster", "dnat_and_snat", ONE, "10.253.255.7")
-    assert [step["action"] for step in attach(VM, ONE)["plan"]] == ["clean", "reroute_pod"]
+    assert actions(attach(VM, ONE)) == ["clean", "reroute_pod"]
     assert leads(clean, ONE) == [overlay(clean, VM)]
     assert clean.answers(ONE) == [62, 62, 62]
 
@@ -260,7 +280,7 @@ def test_eip_on_the_pod_alone_is_completed_on_template_and_instance(clean: Live)
     assert launcher is not None
     clean.patch("pod", launcher["metadata"]["name"], {"metadata": {"annotations": {EIP: ONE, ROUTED: None}}})
     eventually(lambda: leads(clean, ONE), bool, 30, "Kube-OVN's rule")
-    assert [step["action"] for step in attach(VM, ONE)["plan"]] == ["annotate_vm", "annotate_instance"]
+    assert actions(attach(VM, ONE)) == ["annotate_template", "annotate_instance"]
     assert clean.annotations("vmi", VM)[EIP] == ONE
 
 
@@ -290,6 +310,7 @@ def test_release_leaves_neither_annotation_nor_rule_nor_policy(clean: Live) -> N
     assert result["eips"][0]["status"] == "detached"
     assert result["eips"][0]["address"] == ONE
     assert leads(clean, ONE) == []
+    assert ONE not in claims(clean)
     assert f"ip4.src == {ip}" not in clean.policies()
     launcher = clean.launcher(VM)
     assert launcher is not None
@@ -310,7 +331,7 @@ def test_a_stopped_vm_is_pending_holds_its_address_and_has_it_when_it_starts(cle
     ip = overlay(clean, VM)
     with stopped(clean):
         result = attach(VM, TWO)
-        assert [step["action"] for step in result["plan"]] == ["clean", "annotate_vm"]
+        assert actions(result) == ["clean", "annotate_template"]
         assert result["eips"][0]["status"] == "pending"
         assert (leads(clean, ONE), leads(clean, TWO)) == ([], [])
         refused = eip({"pod": POD, "address": TWO})
@@ -432,7 +453,12 @@ def test_an_identity_without_rights_is_refused_before_any_write(clean: Live) -> 
     result = eip({"vm": VM, "address": ONE}, kubeconfig=os.environ["LAB_READER_KUBECONFIG"])
     assert result["failed"]
     paths = [problem["path"] for problem in result["problems"]]
-    assert paths == ["patch virtualmachines.kubevirt.io", "patch virtualmachineinstances.kubevirt.io", "patch pods"]
+    assert paths == [
+        "create leases.coordination.k8s.io",
+        "patch virtualmachines.kubevirt.io",
+        "patch virtualmachineinstances.kubevirt.io",
+        "patch pods",
+    ]
     assert "docs/rbac.yml" in result["msg"]
     assert clean.rule_ids() == rows
     assert EIP not in clean.annotations("vm", VM)

@@ -57,7 +57,7 @@ class Site:
         done = Done()
         for step in steps:
             if step.action == "claim" and self.world.claims.get(step.data["after"].address) != step.data["before"]:
-                done.lost = True
+                done.lost.append(step)
                 continue
             self.writes += [step.action] if step.action not in CLAIMS else []
             self.world.apply(step)
@@ -220,6 +220,7 @@ def test_whoever_is_slower_at_an_address_is_told_and_writes_nothing(site: Site) 
     slow.claim()
     slow.settle(30, site.clock)
     assert "10.4.19.101 is held by VirtualMachine default/testing" in said(slow)
+    assert not slow.done, "it has changed nothing"
     assert site.writes == []
 
 
