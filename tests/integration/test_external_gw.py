@@ -79,11 +79,11 @@ def test_all_nodes_replaced_loses_little(site: Truth) -> None:
 # --- drift ------------------------------------------------------------------------------------------------------------
 
 
-# What somebody does to NB. {1} is the chassis of the first gateway.
+# What somebody does to NB. {1} is the chassis of the first gateway, {rows[1]} its row.
 IN_NB = {
     "gateway chassis": f"lrp-del-gateway-chassis {PORT} {{1}}",
-    "chassis name": f"set Gateway_Chassis {PORT}-{{2}} chassis_name=lost",
-    "chassis of another": f"set Gateway_Chassis {PORT}-{{1}} chassis_name={{2}}",
+    "chassis name": "set Gateway_Chassis {rows[2]} chassis_name=lost",
+    "chassis of another": "set Gateway_Chassis {rows[1]} chassis_name={2}",
     "rank": f"lrp-set-gateway-chassis {PORT} {{3}} 200",
     "router port": f"lrp-del {PORT}",
     "router port disabled": f"lrp-set-enabled {PORT} disabled",
@@ -107,7 +107,10 @@ def spoil(site: Truth, what: str) -> None:
         site.kubectl(*IN_KUBERNETES[what])
         return
     chassis = {node: name for name, node in site.chassis().items()}
-    site.nbctl(*IN_NB[what].format(what, *(chassis[node] for node in NODES)).split())
+    names = [chassis[node] for node in NODES]
+    of_name = {row["name"]: uuid for uuid, row in site.northbound()["Gateway_Chassis"].items()}
+    rows = ["", *(of_name[f"{PORT}-{name}"] for name in names)]
+    site.nbctl(*IN_NB[what].format("", *names, rows=rows).split())
 
 
 # The others go through the same steps as these, and take their time.

@@ -272,7 +272,7 @@ def test_a_database_without_a_leader_is_refused(gateway: Truth, label: str) -> N
         result = refused(gateway, nodes=[G2, G1], ovn_connection="exec")
     finally:
         gateway.kubectl(*pod, f"{label}=true")
-    assert f"ovn_connection: no ready pod with label {label}=true in namespace kube-system" in result["msg"]
+    assert f"no ready pod with label {label}=true in namespace kube-system" in result["msg"]
     assert "give nb_endpoint and sb_endpoint" in result["msg"]
     assert not push(ovn_connection="exec")["failed"]
 
