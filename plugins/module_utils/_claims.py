@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils._model import FIP, NAT_TYPES, Claim, Claimant, Holder
+from ansible_collections.kubeovn.core.plugins.module_utils._model import DNAT, FIP, NAT_TYPES, Claim, Claimant, Holder
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "kubeovn.core"
@@ -102,7 +102,7 @@ def _claim(lease: Mapping[str, Any]) -> Claim | None:
         IPv4Address(address)
     except (ValueError, TypeError, KeyError, AttributeError, AddressValueError):
         return None
-    if not claimants or kind not in NAT_TYPES:
+    if not claimants or kind not in (*NAT_TYPES, DNAT):
         return None
     version = metadata.get("resourceVersion") or None
     return Claim(address, kind, claimants, notes.get(PREVIOUS), notes.get(ROTATION), former, version)

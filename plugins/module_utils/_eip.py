@@ -8,7 +8,7 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
@@ -32,6 +32,12 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
     release_steps,
     reroute,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import (
+    attach_by_objects,
+    detach_by_objects,
+    let_go_of_objects,
+    shown_by_objects,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIP,
     NAT_TYPES,
@@ -48,7 +54,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
     """The steps to the state asked for. A late step waits until Kube-OVN has done its part: see `is_late`."""
     site = Site(observed)
-    each = [(eip, list(_steps(eip, wishes, site))) for eip in desired]
+    needed = frozenset(eip.address for eip in desired if eip.address)
+    each = [(eip, list(_steps(eip, wishes, site, needed))) for eip in desired]
     steps = [step for _eip, steps in each for step in steps]
     if any(step.action == CLAIM for step in steps) and not observed.claims_home:
         steps.insert(0, home())
@@ -56,8 +63,14 @@ def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
     steps = _with_orphans(_each_once(steps), site)
     touched = [eip for eip, steps in each if steps]
     before = {str(eip.holder): shown(eip.holder, site) for eip in touched}
+    before |= {
+        str(eip.holder): shown_by_objects(eip, site, before[str(eip.holder)]) for eip in touched if site.by_objects(eip)
+    }
     after = dict(before)
     for eip in touched:
+        if site.by_objects(eip):
+            after[str(eip.holder)] = shown_by_objects(eip, site, after[str(eip.holder)], wishes.state)
+            continue
         after[str(eip.holder)] = wished(eip, wishes.state, after[str(eip.holder)], site, _going(eip, site))
     for rival in dict.fromkeys(rival for eip in touched for rival in rivals(eip, wishes, site)):
         name = str(rival.holder)
@@ -75,9 +88,11 @@ def _going(eip: Eip, site: Site) -> list[Rerouting]:
     return unneeded_policies(eip, rules, site)
 
 
-def _steps(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Step]:
+def _steps(eip: Eip, wishes: Wishes, site: Site, needed: Collection[str]) -> Iterable[Step]:
+    objects = site.by_objects(eip)
     if wishes.state != "present":
-        yield from detach(eip, site, keep=wishes.state == "detached")
+        keep = wishes.state == "detached"
+        yield from detach_by_objects(eip, wishes, site) if objects else detach(eip, site, keep=keep)
         return
     busy = busy_rivals(eip, wishes, site)
     yield from claim_steps(eip, site, wishes.reassign, busy)
@@ -87,7 +102,7 @@ def _steps(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Step]:
     if not busy and claim and claim.former and claim.of(eip.holder):
         yield forget(eip, claim)
     # The old holder is wholly clean before the new one begins: no moment has two, and Kube-OVN ignores a second one.
-    own = list(attach(eip, site))
+    own = list(attach_by_objects(eip, wishes, site, needed) if objects else attach(eip, site))
     yield from (delayed(step) for step in own) if busy else own
 
 
@@ -282,6 +297,8 @@ def detach(eip: Eip, site: Site, keep: bool) -> Iterable[Step]:
 
 def _lingers(eip: Eip, site: Site) -> bool:
     """Whether Kube-OVN has yet to do its part: the claim must not go before the NAT rule does."""
+    if site.by_objects(eip):
+        return any(let_go_of_objects(eip, site))
     rules = [rule for rule in site.own_rules(eip.holder, eip.kind) if eip.address in (None, rule.external_ip)]
     pods = [pod for pod in site.pods_of(eip.holder) if pod.ip and pod.node and not pod.deleting]
     return bool(rules) or any(is_unrouting(pod, eip.kind) for pod in pods)
@@ -289,6 +306,9 @@ def _lingers(eip: Eip, site: Site) -> bool:
 
 def _detach(eip: Eip, site: Site) -> Iterable[Step]:
     holder, kind = eip.holder, eip.kind
+    if site.by_objects(eip):
+        yield from let_go_of_objects(eip, site)
+        return
 
     def released(address: str | None) -> bool:
         return address is not None and eip.address in (None, address)

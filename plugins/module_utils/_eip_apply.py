@@ -27,6 +27,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     Resource,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._controller import idle_problem, is_idle, leadership
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import object_call, object_right
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
     CLAIM,
     CLEAN,
@@ -89,6 +91,8 @@ class Hands:
 
     def _call(self, step: Step) -> Callable[[], Any]:
         cluster, home = self.cluster, self.claims_namespace
+        if step.action in OBJECT_ORDER:
+            return object_call(step, cluster)
         if step.action == HOME:
             body = {"metadata": {"name": home, "labels": {MANAGED_BY: MANAGER}}}
             return partial(cluster.create, NAMESPACES, None, {"apiVersion": "v1", "kind": "Namespace", **body})
@@ -139,6 +143,8 @@ class Hands:
     def _rights(self, step: Step) -> Iterable[tuple[str, Resource, str | None]]:
         if step.action == HOME:
             yield ("create", NAMESPACES, None)
+        elif step.action in OBJECT_ORDER:
+            yield object_right(step)
         elif step.action in (CLAIM, RELEASE):
             verb = "create" if step.data["before"] is None else "patch" if step.data["after"] else "delete"
             yield (verb, LEASES, self.claims_namespace)
@@ -147,7 +153,7 @@ class Hands:
 
     def idle(self, steps: Sequence[Step], clock: Clock) -> list[Problem]:
         """Whether the steps need kube-ovn-controller and there is none."""
-        if not any(step.action in (POD, REROUTE) for step in steps):
+        if not any(step.action in (POD, REROUTE, *OBJECT_ORDER) for step in steps):
             return []
         first = leadership(self.cluster)
         return [idle_problem(first)] if first and is_idle(first, lambda: leadership(self.cluster), clock) else []

@@ -14,7 +14,8 @@ from typing import Any
 from ansible_collections.kubeovn.core.plugins.module_utils._addresses import parse_address
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import OPTIONS
-from ansible_collections.kubeovn.core.plugins.module_utils._model import FIP, Eip, Holder, Problem
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Port
+from ansible_collections.kubeovn.core.plugins.module_utils._model import AUTO, FIP, Eip, Holder, Problem
 from ansible_collections.kubeovn.core.plugins.module_utils._pools import Pool, parse_pool
 
 
@@ -64,7 +65,8 @@ def requests(items: Sequence[Mapping[str, Any]], wishes: Wishes, kind: str = FIP
         if holder is not None and not needs and not bad:
             # A pool says where to draw from, and a release draws nothing.
             drawn = pool if wishes.state == "present" else None
-            desired.append(Eip(holder, address, path, item.get("kind") or kind, drawn))
+            ports, backend = _ports(item), item.get("backend") or AUTO
+            desired.append(Eip(holder, address, path, item.get("kind") or kind, drawn, ports=ports, backend=backend))
     return desired, found
 
 
@@ -77,6 +79,10 @@ def _holder(path: str, item: Mapping[str, Any], found: list[Problem]) -> Holder 
         return None
     kind, option = given[0]
     return Holder(kind, str(item.get("namespace") or "default"), str(item[option]))
+
+
+def _ports(item: Mapping[str, Any]) -> tuple[Port, ...]:
+    return tuple(Port(one["external"], one["internal"], one["protocol"]) for one in item.get("ports") or ())
 
 
 def _needs(path: str, item: Mapping[str, Any], wishes: Wishes) -> list[Problem]:

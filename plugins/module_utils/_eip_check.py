@@ -15,6 +15,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._addresses import not
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import objects_refused
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     DEFAULT_VPC,
@@ -80,6 +81,9 @@ def problems(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> list
     found: list[Problem] = []
     site = Site(observed)
     for eip in desired:
+        if site.by_objects(eip):
+            found += _by_objects(eip, wishes, site) if wishes.state == "present" else []
+            continue
         if wishes.state == "present":
             found += _holder_problems(eip, site)
             if eip.address and _is_ipv4(eip.address):
@@ -89,6 +93,19 @@ def problems(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> list
                 found += [Problem(path, f"{eip.address} is held by {reason}", hint) for reason in reasons]
         found += [*_contested(eip, site), *_kind_problems(eip, site)]
     return found
+
+
+def _by_objects(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
+    """Why an EIP is refused that objects make, in a custom VPC."""
+    yield from _holder_problems(eip, site)
+    yield from objects_refused(eip, wishes, site)
+    if lease_name(eip.address or "") in site.observed.unreadable:
+        yield Problem(f"{eip.path}.address", f"Lease {lease_name(eip.address or '')} is not readable as a claim", "")
+    named: set[Holder] = set()
+    reasons = [] if wishes.reassign else [f"{one.holder} ({one.where})" for one in site.mentions(eip.address or "")]
+    reasons += [] if wishes.reassign else _claimed(eip, site, named)
+    for reason in dict.fromkeys(reasons):
+        yield Problem(f"{eip.path}.address", f"{eip.address} is held by {reason}", RELEASE_HINT)
 
 
 def _contested(eip: Eip, site: Site) -> Iterable[Problem]:
@@ -155,7 +172,8 @@ def _holder_problems(eip: Eip, site: Site) -> list[Problem]:
         return [Problem(path, text, "an EIP needs a pod on the overlay")]
     if workload and eip.kind == FIP and (found := _shared_template(path, workload)):
         return [found]
-    return [problem for pod in site.pods_of(holder) for problem in _network_problems(path, pod)]
+    pods = [] if site.by_objects(eip) else site.pods_of(holder)
+    return [problem for pod in pods for problem in _network_problems(path, pod)]
 
 
 def _shared_template(path: str, workload: Workload) -> Problem | None:

@@ -32,9 +32,14 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import wants_kept
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import LISTS, objects_seen, read_routers
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import MANAGED_BY, MANAGED_LABEL
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
+    DEFAULT_VPC,
+    DNAT,
+    OBJECTS,
     Claim,
     Eip,
     Ovn,
@@ -92,6 +97,9 @@ class Eyes:
         )
         observed = self._with_ovn(observed, desired)
         observed = self._with_home(observed)
+        distributed = (config or {}).get("type") == "distributed"
+        if wants_objects(desired, observed, any(_managed(item) for item in ovn_eips or ())):
+            observed = self._with_objects(observed, desired, distributed)
         return (
             self._with_kept(observed) if wishes.state == "pruned" or wants_kept(desired, wishes, observed) else observed
         )
@@ -160,6 +168,21 @@ class Eyes:
         ports = {pod.logical_port for pod in observed.pods if _names(pod) & holders}
         return replace(observed, ovn=self.northbound.observe(ports))
 
+    def _with_objects(self, observed: Observed, desired: Sequence[Eip], distributed: bool) -> Observed:
+        """What makes EIPs in other VPCs: seven LISTs more, and their routers."""
+        answers = self.cluster.together([partial(self.cluster.list, kind) for kind in LISTS])
+        for answer in answers:
+            if isinstance(answer, ClusterError):
+                raise answer
+        site = Site(observed)
+        pods = {eip.holder: site.pods_of(eip.holder) for eip in desired}
+        first = {holder: [site.pod_of(holder), *group] for holder, group in pods.items() if group}
+        holders = {holder: [pod for pod in group if pod] for holder, group in first.items()}
+        routers = read_routers(self.northbound.nb) if self.northbound else None
+        listed = dict(zip(LISTS, answers, strict=True))
+        ovn = observed.ovn if self.northbound else None
+        return replace(observed, objects=objects_seen(listed, routers, ovn, holders, distributed))
+
     def _with_home(self, observed: Observed) -> Observed:
         """Whether the claims' namespace is there: a claim tells, and so does a look."""
         if observed.claims:
@@ -197,6 +220,23 @@ def _with_config(observed: Observed, config: Mapping[str, str] | None) -> Observ
         gateway_addresses=tuple(address for address in addresses if address),
         ovn=replace(observed.ovn, router_port=port),
     )
+
+
+def wants_objects(desired: Sequence[Eip], observed: Observed, managed: bool) -> bool:
+    """Whether an EIP may be made of objects. managed: whether the collection has made an OvnEip in this cluster."""
+    site = Site(observed)
+    others = managed or any(pod.vpc not in (None, DEFAULT_VPC) for pod in observed.pods)
+    for eip in desired:
+        pods = site.pods_of(eip.holder)
+        if eip.backend == OBJECTS or eip.kind == DNAT or any(pod.vpc not in (None, DEFAULT_VPC) for pod in pods):
+            return True
+        if others and not pods:
+            return True
+    return False
+
+
+def _managed(item: Mapping[str, Any]) -> bool:
+    return ((item.get("metadata") or {}).get("labels") or {}).get(MANAGED_LABEL) == MANAGED_BY
 
 
 def _nothing() -> Ovn:

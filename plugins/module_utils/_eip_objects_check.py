@@ -9,7 +9,7 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import (
@@ -41,8 +41,10 @@ HELD_HINT = "release it there first (state: absent), or choose another address"
 LOG_HINT = "kubectl -n kube-system logs deployment/kube-ovn-controller says why"
 
 
-def object_problems(request: Request, seen: Objects, adopt: bool = False) -> list[Problem]:
-    """Everything for which an EIP by objects is refused before the first write."""
+def object_problems(
+    request: Request, seen: Objects, adopt: bool = False, leaving: Collection[str] = ()
+) -> list[Problem]:
+    """Everything for which an EIP by objects is refused before the first write. leaving: holders that let go of it."""
     found = list(_port_problems(request))
     vpc, ip = seen.vpc_of(request.holder), seen.ip_of(request.holder)
     if vpc is None or ip is None:
@@ -62,7 +64,7 @@ def object_problems(request: Request, seen: Objects, adopt: bool = False) -> lis
         found.append(Problem(request.path, f"{text} nobody would answer for it", "move it to a gateway node"))
     if request.address:
         found += _place_problems(request, request.address, vpc, seen)
-        found += [Problem(f"{request.path}.address", *one) for one in _taken(request, request.address, seen, adopt)]
+        found += [Problem(f"{request.path}.address", *one) for one in _taken(request, seen, adopt, leaving)]
     return found
 
 
@@ -110,9 +112,11 @@ def _unconnected(vpc: str, subnet: SubnetView, seen: Objects) -> str:
     return f"enableExternal is set; is a node labelled ovn.kubernetes.io/external-gw=true? {LOG_HINT}"
 
 
-def _taken(request: Request, address: str, seen: Objects, adopt: bool) -> Iterable[tuple[str, str]]:
+def _taken(request: Request, seen: Objects, adopt: bool, leaving: Collection[str]) -> Iterable[tuple[str, str]]:
     """Who or what is in the way at the address."""
+    address = request.address or ""
     eip, mine = seen.eip_at(address), own_rules(request, seen, adopt)
+    mine += [rule for rule in seen.rules if rule.managed and rule.holder in leaving and rule not in mine]
     named = seen.eip_named(eip_name(address))
     if named is not None and named.address not in ("", address):
         yield f"OvnEip {named.name} exists, with {named.address}", "delete it first"

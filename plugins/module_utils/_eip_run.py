@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes, adopted, assign
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import doubles, gateway_problems, problems
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER, object_key
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import prune
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
@@ -82,11 +83,15 @@ class Run:
             return
         site = Site(self.seen)
         asked = adopted(site) if self.asked is None else self.asked
-        self.general = doubles(asked) + (gateway_problems(site) if self.wishes.state == "present" and asked else [])
+        self.general = doubles(asked) + (gateway_problems(site) if self._needs_gateway(asked, site) else [])
         self.desired, found = assign(asked, self.wishes, site)
         found += problems(self.desired, self.wishes, self.seen)
         self.bad = _by_path(found)
         self.planned = plan(self.viable, self.wishes, self.seen)
+
+    def _needs_gateway(self, asked: Sequence[Eip], site: Site) -> bool:
+        """Whether an EIP of the default VPC is asked for: other VPCs have router ports of their own."""
+        return self.wishes.state == "present" and any(not site.by_objects(eip) for eip in asked)
 
     @property
     def viable(self) -> list[Eip]:
@@ -208,4 +213,6 @@ def key_of(step: Step) -> tuple[Any, ...]:
         return (CLEAN, *(row.uuid for row in (*step.data["rules"], *step.data["policies"])))
     if step.action in (CLAIM, RELEASE):
         return (step.action, step.data["name"], step.data["holder"], step.data["before"])
+    if step.action in OBJECT_ORDER:
+        return object_key(step)
     return (step.action, step.data.get("namespace"), step.data.get("name"), step.data.get("uid"), step.data.get("kind"))

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import told_by_objects
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIP,
     NAT_TYPES,
@@ -149,6 +150,7 @@ def _report(eip: Eip, before: Site, site: Site, problems: Sequence[Problem]) -> 
     works = named and pod is not None and (rule is not None or (site.observed.blind and pod.routed))
     claim = site.claims.get(address or "")
     mine = claim is not None and claim.of(holder)
+    told = told_by_objects(eip, site) if site.by_objects(eip) or before.by_objects(eip) else {"objects": []}
     return {
         "address": address,
         "kind": kind,
@@ -162,6 +164,7 @@ def _report(eip: Eip, before: Site, site: Site, problems: Sequence[Problem]) -> 
         "nat_rule": _row(rule, "type", "external_ip", "logical_ip", "logical_port") if rule else None,
         "policy": _row(policy, "priority", "match", "action", "nexthops") if policy else None,
         "status": "attached" if works else "pending" if named else "claimed" if mine else "detached",
+        **told,
         "problems": [{"path": one.path, "text": one.text, "hint": one.hint} for one in problems],
     }
 

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, ip_interface
 from typing import TypeVar
 
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Objects
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    AUTO,
     DEFAULT_VPC,
+    DNAT,
     FIP,
     NAT_TYPES,
+    OBJECTS,
     SNAT,
     Claim,
     Eip,
@@ -57,6 +61,7 @@ class Observed:
     ips: tuple[str, ...] = ()  # addresses of Kube-OVN's IP objects, read together with `kept`
     unseen: tuple[str, ...] = ()  # what could not be looked at, in words; OVN's rows among them when it is blind
     blind: bool = False  # nobody looked into OVN
+    objects: Objects | None = None  # OvnEips and what uses them; None: not read, since no holder is in a custom VPC
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Mention:
 
 def is_eip_rule(rule: NatRule, kind: str = FIP) -> bool:
     """Whether a NAT rule is of the type that an annotation of this kind makes."""
-    return rule.type == NAT_TYPES[kind]
+    return rule.type == NAT_TYPES.get(kind)
 
 
 class Site:
@@ -155,6 +160,18 @@ class Site:
     def is_in_use(self, logical_ip: str) -> bool:
         """Whether a live pod has an overlay address."""
         return logical_ip in self._pods_at
+
+    def by_objects(self, eip: Eip) -> bool:
+        """Whether objects make this EIP, and not annotations: so it is where the holder is not in the default VPC."""
+        objects = self.observed.objects
+        if objects is None or (eip.backend != AUTO and eip.kind != DNAT):
+            return objects is not None and eip.backend == OBJECTS
+        vpc = objects.vpc_of(eip.holder)
+        if vpc is None:
+            kept = objects.eip_at(eip.address) if eip.address else None
+            mine = any(rule.holder == str(eip.holder) for rule in objects.rules if rule.managed)
+            return eip.kind == DNAT or mine or (kept is not None and kept.managed)
+        return eip.kind == DNAT or vpc != DEFAULT_VPC
 
     # --- who says that an address is whose
 

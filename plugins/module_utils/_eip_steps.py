@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     SNAT,
@@ -36,7 +37,7 @@ Rerouting = RoutePolicy | SourceRoute  # both send an overlay address's packets 
 HOME, CLAIM, CLEAN = "create_namespace", "claim", "clean"
 TEMPLATE, INSTANCE, POD, REROUTE = "annotate_template", "annotate_instance", "annotate_pod", "reroute_pod"
 RELEASE = "release_claim"
-ORDER = (HOME, CLAIM, CLEAN, TEMPLATE, INSTANCE, POD, REROUTE, RELEASE)
+ORDER = (HOME, CLAIM, CLEAN, *OBJECT_ORDER, TEMPLATE, INSTANCE, POD, REROUTE, RELEASE)
 KINDS = {"VirtualMachine": "virtual machine", "Deployment": "deployment", "Pod": "pod"}
 
 

@@ -14,6 +14,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip import busy_riva
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import holds
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import objects_left
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     Eip,
@@ -47,15 +48,23 @@ def _not_attached(eip: Eip, wishes: Wishes, site: Site) -> Found:
         return
     for rival in busy_rivals(eip, wishes, site):
         yield f"{rival.holder} has not let go of {address} yet", CONTROLLER_HINT
+    if site.by_objects(eip):
+        yield from _claim_missing(eip, site)
+        yield from objects_left(eip, wishes, site)
+        return
     for reason in holds(eip, wishes, site):
         yield f"{address} is held by {reason}", "another run or person took it at the same time"
-    claim = site.claims.get(address)
-    if claim is None or not claim.of(holder):
-        yield f"there is no claim of {holder} on {address}", "who deleted its Lease?"
+    yield from _claim_missing(eip, site)
     yield from _objects_not_attached(eip, site)
     for rule in site.own_rules(holder, kind):
         if rule.external_ip != address:
             yield f"NAT rule {rule.external_ip} -> {rule.logical_ip} of its former EIP is still there", ""
+
+
+def _claim_missing(eip: Eip, site: Site) -> Found:
+    claim = site.claims.get(eip.address or "")
+    if claim is None or not claim.of(eip.holder):
+        yield f"there is no claim of {eip.holder} on {eip.address}", "who deleted its Lease?"
 
 
 def _objects_not_attached(eip: Eip, site: Site) -> Found:
@@ -126,6 +135,8 @@ def _routing_hint(observed: Observed) -> str:
 
 def _not_detached(eip: Eip, wishes: Wishes, site: Site) -> Found:
     holder, kind = eip.holder, eip.kind
+    if site.by_objects(eip):
+        yield from objects_left(eip, wishes, site)
     for asked in site.asked_by(holder, kind):
         if eip.address in (None, asked):
             yield f"an annotation still says {asked}", f"it is being deleted, or {OTHERS_HINT}"

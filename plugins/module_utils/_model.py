@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Port
     from ansible_collections.kubeovn.core.plugins.module_utils._pools import Pool
 
 # Names that Kube-OVN fixes (pkg/util/const.go of v1.14).
@@ -38,6 +39,8 @@ FIRST_CHASSIS_PRIORITY = 100
 FIP, SNAT = "fip", "snat"
 NAT_TYPES = {FIP: "dnat_and_snat", SNAT: "snat"}
 ANNOTATIONS = {FIP: EIP_ANNOTATION, SNAT: SNAT_ANNOTATION}
+DNAT = "dnat"  # single ports; in custom VPCs only, where objects make EIPs and no annotation does
+AUTO, ANNOTATION, OBJECTS = "auto", "annotation", "objects"  # what makes an EIP; auto: what the holder's VPC needs
 
 
 @dataclass(frozen=True)
@@ -263,7 +266,7 @@ class PodView:
 
     def asks(self, kind: str) -> str | None:
         """The address that its annotation of this kind names."""
-        return self.snat if kind == SNAT else self.eip
+        return {FIP: self.eip, SNAT: self.snat}.get(kind)
 
     @property
     def alive(self) -> bool:
@@ -303,13 +306,13 @@ class Workload:
 
     def template(self, kind: str) -> str | None:
         """The address that its template names."""
-        return self.template_snat if kind == SNAT else self.template_eip
+        return {FIP: self.template_eip, SNAT: self.template_snat}.get(kind)
 
     def instance(self, kind: str) -> str | None:
         """The address that its instance names; None while there is none."""
         if not self.running:
             return None
-        return self.instance_snat if kind == SNAT else self.instance_eip
+        return {FIP: self.instance_eip, SNAT: self.instance_snat}.get(kind)
 
 
 @dataclass(frozen=True)
@@ -348,6 +351,8 @@ class Eip:
     pool: Pool | None = None
     previous: str | None = None  # with an address from a rotation: the one that it replaces
     rotation: str | None = None
+    ports: tuple[Port, ...] = ()  # of kind dnat
+    backend: str = AUTO
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,37 @@ options:
         description:
           - What the address is to the holder. Without it, O(kind).
         type: str
-        choices: [fip, snat]
+        choices: [fip, snat, dnat]
+      ports:
+        description:
+          - The ports that lead to the holder, with O(eips[].kind=dnat).
+        type: list
+        elements: dict
+        suboptions:
+          external:
+            description:
+              - A port of the address.
+            type: int
+            required: true
+          internal:
+            description:
+              - The holder's port that it leads to.
+            type: int
+            required: true
+          protocol:
+            description:
+              - Its protocol.
+            type: str
+            choices: [tcp, udp]
+            default: tcp
+      backend:
+        description:
+          - What makes the EIP. V(annotation) is what Kube-OVN offers in its default VPC. V(objects) are OvnEip and OvnFip,
+            OvnSnatRule or OvnDnatRule, for all other VPCs. V(auto) is what the holder's VPC needs.
+          - Where the other one cannot work it is refused.
+        type: str
+        choices: [auto, annotation, objects]
+        default: auto
       vm:
         description:
           - Name of a KubeVirt VirtualMachine. One of O(eips[].vm), O(eips[].pod) and O(eips[].deployment) is needed.
@@ -114,9 +144,10 @@ options:
   kind:
     description:
       - What the addresses are. V(fip) is a floating address of one holder, for both directions. V(snat) is the source
-        address of the holder's connections to the outside, and may have many holders.
+        address of the holder's connections to the outside, and may have many holders. V(dnat) are single ports of an
+        address, only in VPCs other than the default one.
     type: str
-    choices: [fip, snat]
+    choices: [fip, snat, dnat]
     default: fip
   reassign:
     description:
@@ -417,6 +448,14 @@ eips:
       returned: always
       type: str
       sample: testing.default
+    objects:
+      description:
+        - The holder's objects of Kube-OVN, where these make the EIP, each with its address and port.
+        - Empty in the default VPC, where annotations do.
+      returned: always
+      type: list
+      elements: str
+      sample: ["OvnFip eip-10-4-19-101: 10.4.19.101"]
     nat_rule:
       description: The NAT rule of the EIP in OVN. V(null) when there is none.
       returned: always
@@ -492,10 +531,17 @@ from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUME
 
 def main() -> None:
     """Ansible's way in."""
+    ports = {
+        "external": {"type": "int", "required": True},
+        "internal": {"type": "int", "required": True},
+        "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+    }
     suboptions = {
         "address": {"type": "str"},
         "pool": {"type": "list", "elements": "str"},
-        "kind": {"type": "str", "choices": ["fip", "snat"]},
+        "kind": {"type": "str", "choices": ["fip", "snat", "dnat"]},
+        "ports": {"type": "list", "elements": "dict", "options": ports},
+        "backend": {"type": "str", "choices": ["auto", "annotation", "objects"], "default": "auto"},
         "vm": {"type": "str"},
         "pod": {"type": "str"},
         "deployment": {"type": "str"},
@@ -504,7 +550,7 @@ def main() -> None:
     spec = {
         "eips": {"type": "list", "elements": "dict", "options": suboptions},
         "state": {"type": "str", "choices": ["present", "detached", "absent", "pruned"], "default": "present"},
-        "kind": {"type": "str", "choices": ["fip", "snat"], "default": "fip"},
+        "kind": {"type": "str", "choices": ["fip", "snat", "dnat"], "default": "fip"},
         "reassign": {"type": "bool", "default": False},
         "adopt": {"type": "bool", "default": False},
         "rotate": {"type": "bool", "default": False},

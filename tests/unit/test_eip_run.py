@@ -111,6 +111,7 @@ def test_the_result_says_who_has_what(site: Site) -> None:
             "logical_ip": "10.253.0.2",
             "logical_port": None,
         },
+        "objects": [],
         "policy": {
             "priority": 29250,
             "match": "ip4.src == 10.253.0.2",

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""EIPs in custom VPCs as part of a task: objects and claims together. Pure.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import (
+    attach_objects,
+    detach_objects,
+    held_addresses,
+    wanted_rules,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_check import (
+    object_problems,
+    shown_objects,
+    status_of_objects,
+    unfinished_objects,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import KINDS, Objects
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import claim_steps, release_steps
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Problem, Step
+
+HELD_HINT = "release it there first (state: absent), or choose another address"
+
+
+def objects_of(site: Site) -> Objects:
+    """What was seen of the objects; nothing where they were not read."""
+    return site.observed.objects or Objects()
+
+
+def attach_by_objects(eip: Eip, wishes: Wishes, site: Site, needed: Collection[str]) -> Iterable[Step]:
+    """Steps that give a holder its EIP by objects, once it is claimed. needed: addresses that the task asks for."""
+    steps = list(attach_objects(eip, objects_of(site), wishes.adopt, {*needed, *wishes.reserved}))
+    yield from steps
+    yield from release_steps(eip, site, but=eip.address, late=bool(steps))
+
+
+def let_go_of_objects(eip: Eip, site: Site) -> Iterable[Step]:
+    """Steps that take an EIP from a holder that somebody else gets it from: the OvnEip stays."""
+    return detach_objects(eip, objects_of(site), keep_address=True)
+
+
+def detach_by_objects(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Step]:
+    """Steps that take an EIP from its holder, or all of its EIPs when none is named; the claim goes last."""
+    steps: list[Step] = []
+    for one in _each(eip, site):
+        if wishes.state == "detached" and one.address in held_addresses(eip.holder, objects_of(site)):
+            yield from claim_steps(one, site)
+        keep = wishes.state == "detached" or _shared(one, site)
+        steps += detach_objects(one, objects_of(site), keep_address=keep)
+    yield from steps
+    if wishes.state == "absent":
+        left = any(objects_left(eip, wishes, site))
+        yield from release_steps(eip, site, only=eip.address, late=bool(steps) or left)
+
+
+def objects_left(eip: Eip, wishes: Wishes, site: Site) -> Iterable[tuple[str, str]]:
+    """What of an EIP's objects is still not as asked."""
+    for one in [eip] if wishes.state == "present" else _each(eip, site):
+        state = "detached" if wishes.state != "present" and _shared(one, site) else wishes.state
+        yield from unfinished_objects(one, state, objects_of(site))
+
+
+def _each(eip: Eip, site: Site) -> list[Eip]:
+    """The request once for each address that it is about."""
+    if eip.address:
+        return [eip]
+    claimed = [claim.address for claim in site.claims_of(eip.holder, eip.kind)]
+    addresses = dict.fromkeys([*held_addresses(eip.holder, objects_of(site)), *claimed])
+    return [replace(eip, address=address) for address in addresses]
+
+
+def _shared(eip: Eip, site: Site) -> bool:
+    claim = site.claims.get(eip.address or "")
+    return claim is not None and any(one.holder != eip.holder for one in claim.claimants)
+
+
+def objects_refused(eip: Eip, wishes: Wishes, site: Site) -> list[Problem]:
+    """Why an EIP by objects is refused, but for what claims say."""
+    leaving: set[str] = set()
+    claim = site.claims.get(eip.address or "")
+    if claim and (wishes.reassign or claim.of(eip.holder)):
+        leaving = {str(one.holder) for one in (*claim.claimants, *claim.former)}
+    found = object_problems(eip, objects_of(site), wishes.adopt, leaving)
+    path = f"{eip.path}.address"
+    for rule in site.rules_by_external.get(eip.address or "", []):
+        text = f"{eip.address} is held by the default VPC (NAT rule {rule.type} -> {rule.logical_ip})"
+        found.append(Problem(path, text, HELD_HINT))
+    return found
+
+
+def shown_by_objects(eip: Eip, site: Site, before: Mapping[str, Any], state: str | None = None) -> dict[str, Any]:
+    """A holder as the diff shows it, with its objects; state: as it will be then."""
+    objects, claims = objects_of(site), set(before.get("claims", ()))
+    if state is None:
+        return {**before, "objects": shown_objects(eip, objects)["objects"]}
+    own = {claim.address for claim in site.claims_of(eip.holder, eip.kind)}
+    if state == "present":
+        texts = [
+            f"{KINDS[one.resource]} {one.name}: {eip.address}" + (f" {one.port}" if one.port else "")
+            for one in wanted_rules(eip, objects)
+        ]
+        claims = (claims - own) | {eip.address or ""}
+    else:
+        going = {one.address for one in _each(eip, site)}
+        texts = [text for text in shown_objects(eip, objects)["objects"] if text.split()[2] not in going]
+        claims = claims - (going & own) if state == "absent" else claims | {address or "" for address in going}
+    return {**before, "objects": texts, "claims": sorted(claims)}
+
+
+def told_by_objects(eip: Eip, site: Site) -> dict[str, Any]:
+    """What the result says of an EIP by objects."""
+    objects = objects_of(site)
+    one = next(iter(_each(eip, site)), eip)
+    status = status_of_objects(one, objects)
+    claim = site.claims.get(one.address or "")
+    if status == "detached" and claim and claim.of(eip.holder):
+        status = "claimed"
+    if status == "pending" and wanted_rules(one, objects) and not held_addresses(eip.holder, objects):
+        status = "claimed" if claim and claim.of(eip.holder) else "detached"
+    ip = objects.ip_of(eip.holder)
+    shown = shown_objects(one, objects)["objects"]
+    return {"address": one.address, "status": status, "objects": shown, "logical_ip": ip.v4 if ip else None}
