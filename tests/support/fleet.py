@@ -1,88 +1,115 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many runs of a module at once, each an interpreter of its own as on as many control nodes; without Ansible's."""
+"""A module's runs as processes of their own, as on as many control nodes: one to be killed, or many at one moment."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-# It says when all is imported, and begins when it has read its arguments: so all of a fleet begin together.
-PROGRAM = """
-import importlib, sys
-module = importlib.import_module("ansible_collections.kubeovn.core.plugins.modules." + sys.argv.pop())
-print("ready", flush=True)
-module.main()
-"""
+LOAD = 'importlib.import_module("ansible_collections.kubeovn.core.plugins.modules." + sys.argv.pop())'
 
 
 class Process:
-    """A module's process. It is loaded when it is made, and begins with `go`."""
+    """One process of a module, begun when it is made."""
 
-    def __init__(self, module: str, options: Mapping[str, Any], check: bool = False) -> None:
-        self._arguments = {"ANSIBLE_MODULE_ARGS": {**options, "_ansible_check_mode": check}}
+    def __init__(self, module: str, options: Mapping[str, Any]) -> None:
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by kill
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, module],
-            env={**os.environ, "PYTHONPATH": os.environ["ANSIBLE_COLLECTIONS_PATH"]},
+            [sys.executable, "-c", f"import importlib, sys; {LOAD}.main()", module],
+            env=_environment(),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=self._said,
+            stderr=self._said,
             text=True,
         )
-
-    def loaded(self) -> None:
-        """Wait until it is."""
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        if self._process.stdout.readline() != "ready\n":
-            raise AssertionError(f"the module could not be loaded:\n{self._process.stderr.read()}")
-
-    def go(self) -> None:
-        """Begin."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(self._arguments))
+        self._process.stdin.write(_arguments(options))
         self._process.stdin.close()
-        self._process.stdin = None  # it is told all, so `communicate` has nothing to add
 
     @property
     def ended(self) -> bool:
-        """Whether it has."""
+        """Whether it has, by itself."""
         return self._process.poll() is not None
 
-    def result(self, timeout: float = 600) -> dict[str, Any]:
-        """What it says in the end, as Ansible would have it: `failed` is there always."""
-        output, errors = self._process.communicate(timeout=timeout)
-        answers = [line for line in output.splitlines() if line.startswith("{")]
-        if not answers:
-            raise AssertionError(f"the module gave no result:\n{output}{errors}")
-        result: dict[str, Any] = json.loads(answers[-1])
-        return {"failed": False, **result}
-
-    def kill(self) -> None:
-        """SIGKILL, and none of it is left."""
+    def kill(self) -> str:
+        """SIGKILL; what it had said until then."""
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        with self._said:
+            self._said.seek(0)
+            return self._said.read()
 
 
-def fleet(module: str, options: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The results of as many processes as there are options, which all begin at the same moment."""
-    processes: list[Process] = []
+# Twenty interpreters that import the same keep two cores busy for long; forked ones are as real, and begin together.
+NURSERY = f"""
+import importlib, os, sys
+module = {LOAD}
+barrier, start = os.pipe()
+for place in sys.stdin.read().splitlines():
+    if not os.fork():
+        os.close(start)
+        os.read(barrier, 1)  # returns when the last of them has been started
+        for number, name in enumerate(("arguments", "result", "errors")):
+            os.dup2(os.open(place + "/" + name, os.O_RDWR | os.O_CREAT, 0o600), number)
+        sys.exit(module.main())
+os.close(start)
+while True:
     try:
-        processes.extend(Process(module, each) for each in options)
-        for process in processes:
-            process.loaded()
-        for process in processes:
-            process.go()
-        return [process.result() for process in processes]
-    finally:
-        for process in processes:
-            if not process.ended:
-                process.kill()
+        os.wait()
+    except ChildProcessError:
+        break
+"""
+
+
+def fleet(module: str, options: Sequence[Mapping[str, Any]], timeout: float = 600) -> list[dict[str, Any]]:
+    """The results of as many processes as there are options, which all begin at the same moment."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder, str(number)) for number in range(len(options))]
+        for place, each in zip(places, options, strict=True):
+            place.mkdir()
+            (place / "arguments").write_text(_arguments(each))
+        nursery = subprocess.Popen(
+            [sys.executable, "-c", NURSERY, module],
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            nursery.communicate("\n".join(map(str, places)), timeout=timeout)
+        finally:
+            if nursery.poll() is None:
+                os.killpg(nursery.pid, signal.SIGKILL)
+                nursery.wait()
+        assert nursery.returncode == 0, f"{module} could not be loaded"
+        return [_result((place / "result").read_text(), (place / "errors").read_text()) for place in places]
 
 
 def alone(module: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The result of one."""
     return fleet(module, [options])[0]
+
+
+def _environment() -> dict[str, str]:
+    """The collection as it is installed."""
+    return {**os.environ, "PYTHONPATH": os.environ["ANSIBLE_COLLECTIONS_PATH"]}
+
+
+def _arguments(options: Mapping[str, Any]) -> str:
+    return json.dumps({"ANSIBLE_MODULE_ARGS": dict(options)})
+
+
+def _result(output: str, errors: str) -> dict[str, Any]:
+    """What a module says in the end, as Ansible would have it: `failed` is there always."""
+    answers = [line for line in output.splitlines() if line.startswith("{")]
+    if not answers:
+        raise AssertionError(f"the module gave no result:\n{output}{errors}")
+    result: dict[str, Any] = json.loads(answers[-1])
+    return {"failed": False, **result}

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ovn_eip ended by SIGKILL at each of its writes and run again: all is then as after a run that nobody disturbed.
+
+The kill meets a write before it reached its server; in the longer runs also after it was done, before the answer came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from support.eip_lab import Picture, gateway, machine, picture, pod, runs
+from support.fleet import Process, alone
+from support.gate import Gated
+from support.lab import Lab
+from support.live import Live, eventually
+
+VM, POD = "killed-vm", "killed-pod"
+ONE, TWO = "10.4.19.206", "10.4.19.207"
+POOL = f"{ONE}-{TWO}"
+DEADLINE = 120.0
+
+Options = dict[str, Any]
+
+
+def task(*eips: dict[str, str], **options: Any) -> Options:
+    """The module's options."""
+    return {"eips": list(eips), "wait_timeout": 60, **options}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is killed: a run, after others that made the state that it begins with."""
+
+    name: str
+    run: Options
+    writes: int  # that many at least: fewer would mean that the kill misses some
+    first: tuple[Options, ...] = field(default=())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+ATTACHED = task({"vm": VM, "address": ONE})
+DRAWN = task({"vm": VM, "pool": POOL})
+CASES = (
+    Case("attach", DRAWN, writes=4),
+    Case("change", task({"vm": VM, "address": TWO}), writes=6, first=(ATTACHED,)),
+    Case("detach", task({"vm": VM}, state="detached"), writes=3, first=(ATTACHED,)),
+    Case("release", task({"vm": VM}, state="absent"), writes=4, first=(ATTACHED,)),
+    Case(
+        "reassign",
+        task({"vm": VM, "address": ONE}, reassign=True),
+        writes=5,
+        first=(task({"pod": POD, "address": ONE}),),
+    ),
+    Case("rotate", task({"vm": VM, "pool": POOL}, rotate=True, rotation="first"), writes=6, first=(DRAWN,)),
+)
+
+
+@pytest.fixture(scope="module")
+def live(lab: Lab) -> Iterator[Live]:
+    """A gateway, a running VM and a running pod without an EIP."""
+    live = Live(lab)
+    gateway(live)
+    live.apply(machine(VM, running=True), pod(POD))
+    runs(live, vms=(VM,), pods=(POD,))
+    yield live
+    release()
+    live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, POD, "--wait=true")
+
+
+@pytest.fixture(scope="module")
+def empty(live: Live) -> Picture:
+    """How it looks when nobody has an EIP."""
+    release()
+    return picture(live)
+
+
+def succeed(options: Options) -> dict[str, Any]:
+    """A run that nobody disturbs."""
+    result = alone("ovn_eip", options)
+    assert not result["failed"], result["msg"]
+    return result
+
+
+def release() -> None:
+    """Nobody has an EIP, and there is no claim."""
+    succeed(task({"vm": VM}, {"pod": POD}, state="absent"))
+
+
+def begin(case: Case, live: Live, empty: Picture) -> None:
+    """The state that the case begins with, from nothing: also the proof that the round before left nothing."""
+    release()
+    comes(live, empty)
+    for options in case.first:
+        succeed(options)
+
+
+def comes(live: Live, wished: Picture) -> None:
+    """All is so; Kube-OVN's `routed` may come a moment after the module is content."""
+    eventually(lambda: picture(live), lambda seen: seen == wished, 30, f"all is like {wished}")
+
+
+def killed(options: Options, number: int, done: bool) -> tuple[bool, list[str]]:
+    """A run with SIGKILL at this write: whether it had so many, and the writes until then."""
+    with Gated(number, done) as way:
+        process = Process("ovn_eip", options | way.options)
+        try:
+            eventually(lambda: way.gate.held.is_set() or process.ended, bool, DEADLINE, "the write, or the run's end")
+        finally:
+            said = process.kill()
+        held = way.gate.held.is_set()
+        assert held or '"failed": true' not in said, said
+        return held, list(way.gate.writes)
+
+
+@pytest.mark.parametrize("done", [False, pytest.param(True, marks=pytest.mark.full)], ids=["before", "after"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_killed_at_each_write_and_run_again(live: Live, empty: Picture, case: Case, done: bool) -> None:
+    begin(case, live, empty)
+    succeed(case.run)
+    wished = picture(live)
+    number = 0
+    while True:
+        number += 1
+        begin(case, live, empty)
+        was_killed, writes = killed(case.run, number, done)
+        if not was_killed:
+            break
+        again = succeed(case.run)
+        assert again["changed"] or done, f"killed at {writes}"
+        comes(live, wished)
+        assert not succeed(case.run)["changed"], f"killed at {writes}"
+    assert number > case.writes, writes
+    comes(live, wished)
+    begin(Case("nothing", {}, 0), live, empty)
