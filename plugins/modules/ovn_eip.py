@@ -99,8 +99,8 @@ options:
             default: tcp
       backend:
         description:
-          - What makes the EIP. V(annotation) is what Kube-OVN offers in its default VPC. V(objects) are OvnEip and OvnFip,
-            OvnSnatRule or OvnDnatRule, for all other VPCs. V(auto) is what the holder's VPC needs.
+          - What makes the EIP. V(annotation) is what Kube-OVN offers in its default VPC. V(objects) are OvnEip with
+            OvnFip, OvnSnatRule or OvnDnatRule, for all other VPCs. V(auto) is what the holder's VPC needs.
           - Where the other one cannot work it is refused.
         type: str
         choices: [auto, annotation, objects]
