@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""EIPs in a custom VPC on the lab: what Kube-OVN does with OvnEips and their rules, and what ovn_eip makes of it.
+
+Each test of the first part is a row of docs/eips-vpc.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from support.ansible import module
+from support.lab import Lab
+from support.live import Live, eventually
+from support.vpc_site import (
+    GATEWAY,
+    GATEWAYS,
+    NAMESPACE,
+    VPC,
+    WORKER,
+    balancers,
+    clear,
+    inside,
+    is_going,
+    is_ready,
+    kube_ovn,
+    objects,
+    outside,
+    overlay_ip,
+    pod,
+    rows,
+    runs,
+)
+
+ONE, TWO = "10.4.19.211", "10.4.19.212"
+FAR, NEAR = "far", "near"  # on the worker, which has no NIC to the outside, and on a gateway
+
+
+@pytest.fixture(scope="module")
+def live(lab: Lab) -> Iterator[Live]:
+    """A VPC with its way outside, and two pods."""
+    live = Live(lab)
+    if live.get("configmap", "ovn-external-gw-config", "kube-system") is None:
+        metadata = {"name": "ovn-external-gw-config", "namespace": "kube-system"}
+        live.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": GATEWAY})
+    eventually(lambda: "ovn-cluster-external" in live.nbctl("show", "ovn-cluster"), bool, 60, "the router port")
+    live.apply(*outside())
+    live.apply(*inside())
+    eventually(lambda: f"{VPC}-external" in live.nbctl("show"), bool, 60, "the VPC's router port")
+    live.apply(pod(FAR, WORKER), pod(NEAR, GATEWAYS[1]))
+    for name in (FAR, NEAR):
+        eventually(partial(live.get, "pod", name, NAMESPACE), runs, 120, f"pod {name} runs")
+    yield live
+    clear(live)
+    live.kubectl("delete", "pod", "-n", NAMESPACE, "--all", "--wait=true")
+    for kind, name in (("subnet", "shop-net"), ("vpc", VPC), ("subnet", "external"), ("vlan", "outside")):
+        live.kubectl("delete", kind, name, "--wait=true")
+    live.kubectl("delete", "provider-network", "external", "--wait=true")
+    live.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
+
+
+@pytest.fixture
+def clean(live: Live) -> Live:
+    """No object, row or claim is there when the test begins."""
+    clear(live)
+    assert (rows(live), objects(live)) == ([], [])
+    return live
+
+
+def by_hand(live: Live, name: str, address: str, **fip: str) -> None:
+    """An OvnEip, and an OvnFip that uses it."""
+    live.apply(kube_ovn("OvnEip", name, externalSubnet="external", v4Ip=address, type="nat"))
+    is_ready(live, "ovn-eip", name)
+    live.apply(kube_ovn("OvnFip", name, ovnEip=name, **fip))
+    is_ready(live, "ovn-fip", name)
+
+
+# --- what Kube-OVN does ---------------------------------------------------------------------------------------------
+
+
+def test_an_ovn_fip_that_names_an_ip_works_on_nodes_with_a_bridge_only(clean: Live) -> None:
+    by_hand(clean, "one", ONE, ipName="far.shop")
+    by_hand(clean, "two", TWO, ipName="near.shop")
+    assert [row[3] for row in rows(clean)] == ["far.shop", "near.shop"]
+    assert len(clean.answers(TWO)) == 3
+    assert clean.ping(ONE) == []
+
+
+def test_an_ovn_fip_that_names_an_address_works_on_every_node(clean: Live) -> None:
+    by_hand(clean, "one", ONE, vpc=VPC, v4Ip=overlay_ip(clean, FAR))
+    assert rows(clean) == [("dnat_and_snat", ONE, overlay_ip(clean, FAR), "")]
+    assert len(clean.answers(ONE)) == 3
+
+
+def test_a_changed_ovn_fip_stays_as_it_was(clean: Live) -> None:
+    by_hand(clean, "one", ONE, vpc=VPC, v4Ip=overlay_ip(clean, FAR))
+    before = rows(clean)
+    clean.kubectl("patch", "ovn-fip", "one", "--type=merge", "-p", '{"spec": {"v4Ip": "10.9.0.77"}}')
+    by_hand(clean, "two", TWO, vpc=VPC, v4Ip=overlay_ip(clean, NEAR))  # by then it has seen that change
+    assert [row for row in rows(clean) if row[1] == ONE] == before
+
+
+def test_a_rule_whose_row_is_lost_is_ready_and_cannot_be_deleted(clean: Live) -> None:
+    by_hand(clean, "one", ONE, vpc=VPC, v4Ip=overlay_ip(clean, FAR))
+    clean.nbctl("lr-nat-del", VPC, "dnat_and_snat", ONE)
+    is_ready(clean, "ovn-fip", "one")
+    clean.kubectl("delete", "ovn-fip", "one", "--wait=false")
+    by_hand(clean, "two", TWO, vpc=VPC, v4Ip=overlay_ip(clean, NEAR))
+    clean.kubectl("delete", "ovn-fip", "two", "--wait=true")
+    assert is_going(clean, "ovn-fip", "one"), "the one that was deleted after it is gone by now"
+
+
+def test_a_second_snat_of_one_address_is_ready_without_a_row_and_takes_the_firsts(clean: Live) -> None:
+    ip = overlay_ip(clean, FAR)
+    for name, address in (("one", ONE), ("two", TWO)):
+        clean.apply(kube_ovn("OvnEip", name, externalSubnet="external", v4Ip=address, type="nat"))
+        is_ready(clean, "ovn-eip", name)
+        clean.apply(kube_ovn("OvnSnatRule", name, ovnEip=name, vpc=VPC, v4IpCidr=ip))
+        is_ready(clean, "ovn-snat-rule", name)
+    assert rows(clean) == [("snat", ONE, ip, "")]
+    clean.kubectl("delete", "ovn-snat-rule", "two", "--wait=true")
+    assert rows(clean) == []
+
+
+def test_two_dnat_rules_of_one_port_are_both_ready(clean: Live) -> None:
+    clean.apply(kube_ovn("OvnEip", "one", externalSubnet="external", v4Ip=ONE, type="nat"))
+    is_ready(clean, "ovn-eip", "one")
+    for name in (FAR, NEAR):
+        ports = {"externalPort": "2222", "internalPort": "22", "protocol": "tcp"}
+        clean.apply(kube_ovn("OvnDnatRule", name, ovnEip="one", vpc=VPC, v4Ip=overlay_ip(clean, name), **ports))
+        is_ready(clean, "ovn-dnat-rule", name)
+    assert clean.nbctl("lr-lb-list", VPC).count(f"{ONE}:2222") == 2
+
+
+def test_an_ovn_eip_waits_for_the_last_one_that_uses_it(clean: Live) -> None:
+    by_hand(clean, "one", ONE, vpc=VPC, v4Ip=overlay_ip(clean, FAR))
+    clean.kubectl("delete", "ovn-eip", "one", "--wait=false")
+    assert len(clean.answers(ONE)) == 3
+    assert is_going(clean, "ovn-eip", "one")
+    clean.kubectl("delete", "ovn-fip", "one", "--wait=true")
+    eventually(lambda: clean.get("ovn-eip", "one"), lambda found: found is None, 60, "OvnEip one is gone")
+
+
+# --- what the module does -------------------------------------------------------------------------------------------
+
+
+def eip(*items: dict[str, Any], check: bool = False, **options: Any) -> dict[str, Any]:
+    """The module's result for pods of namespace shop."""
+    return module(
+        "kubeovn.core.ovn_eip", {"eips": [{"namespace": NAMESPACE, **item} for item in items], **options}, check=check
+    )
+
+
+def done(*items: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """The result; it must be a success, and the same task again changes nothing."""
+    result = eip(*items, **options)
+    assert not result["failed"], result.get("msg")
+    again = eip(*items, **{name: value for name, value in options.items() if name != "reassign"})
+    assert (again["failed"], again["changed"]) == (False, False), again
+    return result
+
+
+def actions(result: dict[str, Any]) -> list[str]:
+    return [step["action"] for step in result["plan"]]
+
+
+def test_a_pod_on_a_node_without_bridge_gets_its_eip_and_gives_it_back(clean: Live) -> None:
+    ip = overlay_ip(clean, FAR)
+    foretold = eip({"pod": FAR, "address": ONE}, check=True)
+    assert objects(clean) == []
+    result = done({"pod": FAR, "address": ONE})
+    assert result["plan"] == foretold["plan"]
+    assert (result["eips"][0]["status"], result["eips"][0]["logical_ip"]) == ("attached", ip)
+    assert rows(clean) == [("dnat_and_snat", ONE, ip, "")]
+    assert len(clean.answers(ONE)) == 3
+
+    done({"pod": FAR}, state="detached")
+    assert (rows(clean), objects(clean)) == ([], ["eip-10-4-19-211"])
+    assert clean.ping(ONE) == []
+    refused = eip({"pod": NEAR, "address": ONE})
+    assert refused["failed"]
+    assert f"{ONE} is held by Pod shop/far" in refused["msg"]
+
+    done({"pod": FAR}, state="absent")
+    assert (rows(clean), objects(clean)) == ([], [])
+    assert clean.kubectl("get", "lease", "-n", "kubeovn-core", "-o", "name").strip() == ""
+
+
+def test_another_address_and_another_holder_leave_nothing_behind(clean: Live) -> None:
+    done({"pod": FAR, "address": ONE})
+    done({"pod": FAR, "address": TWO})
+    eventually(lambda: objects(clean), lambda found: found == ["eip-10-4-19-212"] * 2, 60, "the old OvnEip is gone")
+    assert rows(clean) == [("dnat_and_snat", TWO, overlay_ip(clean, FAR), "")]
+    done({"pod": NEAR, "address": TWO}, reassign=True)
+    assert rows(clean) == [("dnat_and_snat", TWO, overlay_ip(clean, NEAR), "")]
+    assert len(clean.answers(TWO)) == 3
+
+
+def test_ports_and_a_shared_source_address(clean: Live) -> None:
+    far, near = overlay_ip(clean, FAR), overlay_ip(clean, NEAR)
+    done({"pod": FAR, "address": ONE, "kind": "dnat", "ports": [{"external": 2222, "internal": 22}]})
+    assert balancers(clean) == {f"{ONE}:2222": f"{far}:22"}
+    greeting = clean.lab.run("outside", "--", "bash", "-c", f"exec 3<>/dev/tcp/{ONE}/2222; head -c 7 <&3")
+    assert greeting == "SSH-2.0"
+    done({"pod": FAR, "address": TWO}, {"pod": NEAR, "address": TWO}, kind="snat")
+    assert rows(clean) == [("snat", TWO, far, ""), ("snat", TWO, near, "")]
+    done({"pod": FAR}, kind="snat", state="absent")
+    assert rows(clean) == [("snat", TWO, near, "")]
+
+
+def test_a_lost_row_comes_back(clean: Live) -> None:
+    done({"pod": FAR, "address": ONE})
+    clean.nbctl("lr-nat-del", VPC, "dnat_and_snat", ONE)
+    result = done({"pod": FAR, "address": ONE})
+    assert actions(result)[:1] == ["delete_object"]
+    assert rows(clean) == [("dnat_and_snat", ONE, overlay_ip(clean, FAR), "")]
+    assert len(clean.answers(ONE)) == 3
+
+
+def test_a_pod_that_was_made_anew_is_followed(clean: Live) -> None:
+    done({"pod": FAR, "address": ONE})
+    before = overlay_ip(clean, FAR)
+    clean.kubectl("delete", "pod", "-n", NAMESPACE, FAR, "--wait=true")
+    clean.apply(pod("squatter", GATEWAYS[0]))  # takes the address, so that the pod gets another
+    eventually(lambda: overlay_ip(clean, "squatter"), bool, 60, "the other pod has an address")
+    clean.apply(pod(FAR, WORKER))
+    eventually(partial(clean.get, "pod", FAR, NAMESPACE), runs, 120, "the pod runs again")
+    assert overlay_ip(clean, FAR) != before
+    done({"pod": FAR, "address": ONE})
+    assert rows(clean) == [("dnat_and_snat", ONE, overlay_ip(clean, FAR), "")]
+    clean.kubectl("delete", "pod", "-n", NAMESPACE, "squatter", "--wait=true")
+
+
+def test_what_was_made_by_hand_is_respected_until_it_is_adopted(clean: Live) -> None:
+    by_hand(clean, "theirs", ONE, vpc=VPC, v4Ip=overlay_ip(clean, FAR))
+    before = rows(clean)
+    refused = eip({"pod": FAR, "address": ONE})
+    assert refused["failed"]
+    assert "OvnFip theirs" in refused["msg"]
+    result = done({"pod": FAR, "address": ONE}, adopt=True)
+    assert "delete_object" not in actions(result)
+    assert rows(clean) == before
+    done({"pod": FAR}, state="absent")
+    assert (rows(clean), objects(clean)) == ([], [])
+
+
+def test_a_vpc_without_a_way_outside_is_refused_with_the_cure(clean: Live) -> None:
+    clean.kubectl("patch", "vpc", VPC, "--type=merge", "-p", '{"spec": {"enableExternal": false}}')
+    eventually(lambda: f"{VPC}-external" in clean.nbctl("show"), lambda there: not there, 60, "no router port")
+    try:
+        refused = eip({"pod": FAR, "address": ONE})
+        assert refused["failed"]
+        assert f"VPC {VPC} has no router port in Subnet external" in refused["msg"]
+        assert "enableExternal" in refused["msg"]
+    finally:
+        clean.kubectl("patch", "vpc", VPC, "--type=merge", "-p", '{"spec": {"enableExternal": true}}')
+        eventually(lambda: f"{VPC}-external" in clean.nbctl("show"), bool, 60, "the VPC's router port")
