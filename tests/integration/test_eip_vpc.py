@@ -55,10 +55,23 @@ def live(lab: Lab) -> Iterator[Live]:
     yield live
     clear(live)
     live.kubectl("delete", "pod", "-n", NAMESPACE, "--all", "--wait=true")
-    for kind, name in (("subnet", "shop-net"), ("vpc", VPC), ("subnet", "external"), ("vlan", "outside")):
+    for kind, name in (("subnet", "shop-net"), ("vpc", VPC)):
         live.kubectl("delete", kind, name, "--wait=true")
-    live.kubectl("delete", "provider-network", "external", "--wait=true")
+    with_gateway_anew(live)
     live.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
+
+
+def with_gateway_anew(live: Live) -> None:
+    """Take the Subnet away. The external switch goes with it, so that the gateway has to be made anew."""
+    config = live.get("configmap", "ovn-external-gw-config", "kube-system")
+    assert config is not None
+    live.kubectl("delete", "configmap", "-n", "kube-system", "ovn-external-gw-config")
+    eventually(lambda: "ovn-cluster-external" in live.nbctl("show"), lambda there: not there, 60, "no router port")
+    for kind, name in (("subnet", "external"), ("vlan", "outside"), ("provider-network", "external")):
+        live.kubectl("delete", kind, name, "--wait=true")
+    metadata = {"name": "ovn-external-gw-config", "namespace": "kube-system"}
+    live.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config["data"]})
+    eventually(lambda: live.ping("10.4.19.254"), bool, 120, "the gateway answers from outside")
 
 
 @pytest.fixture
