@@ -1,20 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan for EIPs in custom VPCs, case by case as Kube-OVN does it, and over generated worlds."""
+"""The plan for EIPs in custom VPCs, case by case as Kube-OVN was observed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import (
-    attach_objects,
-    detach_objects,
-    eip_name,
-    held_addresses,
-    object_key,
-    wanted_rules,
-)
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import attach_objects, eip_name, wanted_rules
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_check import (
     object_problems,
     object_warnings,
@@ -22,71 +14,10 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_check im
     status_of_objects,
     unfinished_objects,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Balancer, Objects, Port
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, Step
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Balancer, Port
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder
+from support.vpc_cases import MAIL, ONE, TWO, WEB, Ask, Wish, attach, by_hand, detach, drive, plan
 from support.vpc_world import GATEWAY_NODE, VpcWorld
-
-ROUNDS = 12
-PROFILE = settings(max_examples=150, report_multiple_bugs=False)  # on top of conftest.py's
-ONE, TWO, THREE = "10.4.19.101", "10.4.19.102", "10.4.19.103"
-WEB, MAIL = Port(80, 8080), Port(25, 25)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A request as the module builds it."""
-
-    holder: Holder
-    address: str | None
-    kind: str = "fip"
-    ports: tuple[Port, ...] = ()
-    path: str = "eips[0]"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a run is for."""
-
-    ask: Ask
-    state: str = "present"
-    adopt: bool = False
-
-
-def plan(wish: Wish, seen: Objects) -> list[Step]:
-    if wish.state == "present":
-        return list(attach_objects(wish.ask, seen, wish.adopt))
-    return list(detach_objects(wish.ask, seen, wish.state == "detached", wish.adopt))
-
-
-def drive(world: VpcWorld, wish: Wish, northbound: bool = True) -> list[str]:
-    """What a run does: every round the steps whose time has come, each once, then the controller. The steps done."""
-    done: dict[tuple[object, ...], str] = {}
-    wishes = [wish]
-    if wish.ask.address is None:  # as the module does: the addresses are those of the first look
-        held = held_addresses(wish.ask.holder, world.seen())
-        wishes += [replace(wish, ask=replace(wish.ask, address=address)) for address in held]
-    for _round in range(ROUNDS):
-        seen = world.seen(northbound)
-        steps = [step for one in wishes for step in plan(one, seen)]
-        left = [problem for one in wishes for problem in unfinished_objects(one.ask, one.state, seen)]
-        if not steps and not left:
-            return list(done.values())
-        for step in steps:
-            if not step.data["late"] and object_key(step) not in done:
-                world.apply(step)
-                done[object_key(step)] = f"{step.action.partition('_')[0]} {step.data['resource']}/{step.data['name']}"
-        world.controller()
-    raise AssertionError(f"no end after {ROUNDS} rounds: {[step.text for step in steps]}, {left}, {world}")
-
-
-def attach(world: VpcWorld, holder: Holder, address: str, kind: str = "fip", *ports: Port) -> list[str]:
-    return drive(world, Wish(Ask(holder, address, kind, ports)))
-
-
-def detach(world: VpcWorld, holder: Holder, address: str | None = None, keep_address: bool = False) -> list[str]:
-    return drive(world, Wish(Ask(holder, address), "detached" if keep_address else "absent"))
 
 
 def rows(world: VpcWorld) -> list[tuple[str, str]]:
@@ -429,13 +360,6 @@ def test_release_leaves_an_address_that_was_made_by_hand(world: VpcWorld, web: H
 # --- objects of others ----------------------------------------------------------------------------------------------
 
 
-def by_hand(world: VpcWorld, name: str, ip_name: str, address: str = ONE) -> None:
-    """An EIP as the manual of Kube-OVN makes one."""
-    world.add("ovn-eips", name, externalSubnet="external", v4Ip=address, type="nat")
-    world.add("ovn-fips", name, ovnEip=name, ipName=ip_name)
-    world.settle()
-
-
 def test_what_was_made_by_hand_is_respected_and_named(world: VpcWorld, web: Holder, db: Holder) -> None:
     by_hand(world, "theirs", "web.shop")
     assert "OvnEip theirs, which this collection has not made" in words(Ask(web, ONE), world)
@@ -593,108 +517,3 @@ def test_long_names_stay_in_what_kubernetes_takes(world: VpcWorld) -> None:
     (wanted,) = wanted_rules(Ask(holder, ONE, "snat"), world.seen())
     assert len(wanted.name) <= 253
     assert eip_name(ONE) == "eip-10-4-19-101"
-
-
-# --- generated worlds -----------------------------------------------------------------------------------------------
-
-ADDRESSES = [ONE, TWO, THREE]
-OVERLAY = [f"10.9.0.{number}" for number in range(2, 9)]
-
-
-@st.composite
-def asks(draw: st.DrawFn, holders: Sequence[Holder]) -> Ask:
-    """Any request."""
-    kind = draw(st.sampled_from(["fip", "snat", "dnat"]))
-    ports = draw(st.lists(st.sampled_from([WEB, MAIL, Port(53, 53, "udp")]), min_size=1, unique=True))
-    ask = Ask(draw(st.sampled_from(holders)), draw(st.sampled_from(ADDRESSES)), kind)
-    return replace(ask, ports=tuple(ports)) if kind == "dnat" else ask
-
-
-@st.composite
-def worlds(draw: st.DrawFn) -> tuple[VpcWorld, list[Holder]]:
-    """Any mix of done, half-done and disturbed objects, of the collection and of others."""
-    world = VpcWorld()
-    overlay = iter(draw(st.permutations(OVERLAY)))
-    holders = [
-        world.add_holder(f"vm-{number}", next(overlay), node=draw(st.sampled_from([GATEWAY_NODE, "worker"])))
-        for number in range(draw(st.integers(1, 3)))
-    ]
-    for ask in draw(st.lists(asks(holders), max_size=3)):
-        if not object_problems(ask, world.seen()):
-            begin(world, ask, draw(st.integers(1, 4)))
-    free = [one for one in ADDRESSES if world.seen().eip_at(one) is None]
-    if draw(st.booleans()) and free:
-        by_hand(world, "theirs", f"{draw(st.sampled_from(holders)).name}.shop", draw(st.sampled_from(free)))
-    if draw(st.booleans()):
-        world.settle()
-    draw(disturbances(world))
-    if draw(st.integers(0, 3)) == 0:
-        world.move(holders[0], next(overlay))
-    return world, holders
-
-
-def begin(world: VpcWorld, ask: Ask, rounds: int) -> None:
-    """As far as a killed run came."""
-    for _round in range(rounds):
-        for step in plan(Wish(ask), world.seen()):
-            if not step.data["late"]:
-                world.apply(step)
-        world.controller()
-
-
-@st.composite
-def disturbances(draw: st.DrawFn, world: VpcWorld) -> None:
-    """Rows that somebody has deleted in OVN, and objects, some of them while the controller did not run."""
-    world.rows = [row for row in world.rows if draw(st.integers(0, 4))]
-    world.controller_runs = draw(st.booleans())
-    for key in list(world.objects):
-        if draw(st.integers(0, 6)) == 0:
-            world.delete(*key)
-    world.controller_runs = True
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[VpcWorld, Wish]:
-    """A world with a request that is not refused there."""
-    world, holders = draw(worlds())
-    ask, state = draw(asks(holders)), draw(st.sampled_from(["present", "detached", "absent"]))
-    wish = Wish(ask, state, adopt=draw(st.booleans()))
-    if state != "present":
-        wish = replace(wish, ask=replace(ask, address=draw(st.none() | st.just(ask.address))))
-    else:
-        assume(not object_problems(ask, world.seen(), wish.adopt))
-    return world, wish
-
-
-@settings(PROFILE)
-@given(cases())
-def test_every_run_converges_and_the_next_one_does_nothing(case: tuple[VpcWorld, Wish]) -> None:
-    world, wish = case
-    drive(world, wish)
-    assert drive(world, wish) == []
-    before = [row for row in world.rows if row.external_ip == wish.ask.address]
-    world.settle()
-    if wish.state == "present":
-        assert drive(world, wish) == []
-        assert status_of_objects(wish.ask, world.seen()) == "attached"
-        assert [row for row in world.rows if row.external_ip == wish.ask.address] == before
-        assert not object_problems(wish.ask, world.seen(), wish.adopt)
-
-
-@settings(PROFILE)
-@given(cases())
-def test_what_others_have_is_as_it_was(case: tuple[VpcWorld, Wish]) -> None:
-    world, wish = case
-    world.settle()
-    assume(wish.state != "present" or not object_problems(wish.ask, world.seen(), wish.adopt))
-    own = (str(wish.ask.holder), None) if wish.adopt else (str(wish.ask.holder),)
-
-    def of_others() -> dict[str, str]:
-        seen = world.seen()
-        return {
-            str(rule): repr(seen.rows_of(rule)) for rule in seen.rules if rule.holder not in own and not rule.deleting
-        }
-
-    before = of_others()
-    drive(world, wish)
-    assert of_others() == before
