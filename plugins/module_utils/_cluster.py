@@ -54,7 +54,6 @@ class ClusterError(Exception):
         self.hint = hint
 
 
-
 @dataclass(frozen=True)
 class Resource:
     """A kind by its place in the API."""
@@ -175,11 +174,10 @@ class Cluster:
 
     def patch_many(self, patches: Sequence[Patch]) -> Sequence[Object | ClusterError]:
         """Merge patches, 16 at a time. Per patch, in order: the object, or why it was not patched."""
-
         return self.together([partial(self.merge_patch, *patch) for patch in patches])
 
     def together(self, calls: Sequence[Callable[[], Any]]) -> Sequence[Any]:
-        """Requests of any kind, 16 at a time. Per request, in order: its answer, or the ClusterError that came instead."""
+        """Requests of any kind, 16 at a time. Per request, in order: its answer, or the ClusterError instead."""
 
         def one(call: Callable[[], Any]) -> Any:
             try:

@@ -95,13 +95,9 @@ def wished(
     if present:
         live = list(dict.fromkeys(address for pod in site.pods_of(eip.holder) for address in addresses_of(pod)))
         rules += [f"{kind} {eip.address} -> {address}" for address in live]
-        hop = site.observed.next_hop or "the gateway"
-        view["policies"] = [f"ip4.src == {address} via {hop}" for address in live] or view["policies"]
         claims -= {claim.address for claim in site.claims_of(eip.holder, eip.kind)}
         claims.add(eip.address or "")
-    else:
-        own = site.logical_addresses(eip.holder)
-        view["policies"] = _shown(policy for policy in site.policies_for(own) if policy not in unneeded)
+    view["policies"] = _policies_after(eip, before, view, site, () if present else unneeded)
     if state == "absent":
         claims -= {one.address for one in site.claims_of(eip.holder, eip.kind) if eip.address in (None, one.address)}
     if state == "detached":
@@ -109,6 +105,25 @@ def wished(
         claims |= {one for one in asked if _can_claim(one, eip, site)}
     view["nat_rules"], view["claims"] = sorted(set(rules)), sorted(claims)
     return view
+
+
+def _policies_after(
+    eip: Eip, before: Mapping[str, Any], view: Mapping[str, Any], site: Site, unneeded: Sequence[object]
+) -> list[str]:
+    """The policies then: Kube-OVN makes them right of each pod that it looks at, if that has an address of any kind."""
+    hop = site.observed.next_hop or "the gateway"
+    found: list[str] = []
+    for address in site.logical_addresses(eip.holder):
+        names = [pod.name for pod in site.pods_of(eip.holder) if address in addresses_of(pod)]
+        wanted = [any(view["pods"][name].values()) for name in names]
+        looked_at = [
+            view["pods"][name] != before["pods"][name] or view["pods"][name][NAMES[eip.kind]] for name in names
+        ]
+        if any(wanted) and any(looked_at):
+            found.append(f"ip4.src == {address} via {hop}")
+        else:
+            found += _shown(policy for policy in site.policies_for([address]) if policy not in unneeded)
+    return found
 
 
 def _can_claim(address: str, eip: Eip, site: Site) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
@@ -29,7 +29,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Workload,
 )
 
-Rerouting = RoutePolicy | SourceRoute  # both send an overlay address's packets to the physical gateway
+# Both send an overlay address's packets to the physical gateway.
+Rerouting: TypeAlias = "RoutePolicy | SourceRoute"
 
 # A step's action. Those of one kind are done side by side, the kinds in this order: the claim first, for it is the
 # lock; then what blocks an address goes; then template, instance and pod, so that a run that is killed in between

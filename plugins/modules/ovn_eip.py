@@ -60,7 +60,7 @@ options:
         type: str
       pool:
         description:
-          - Addresses to draw from, in the order of preference. The first free one is taken, and kept on every later run.
+          - Addresses to draw from, in the order of preference. The first free one is taken, and kept on all later runs.
           - A list, or one comma-separated string, of single addresses (V(10.4.19.110)), ranges
             (V(10.4.19.110-10.4.19.150), or short V(10.4.19.110-150)) and networks (V(10.4.19.128/26), without the
             network's own and its broadcast address).
@@ -159,8 +159,8 @@ options:
     description:
       - Whether addresses that were annotated by hand are taken over. A holder then keeps such an address, even when it
         is not in its pool.
-      - Without O(eips), each address that any annotation of the cluster names is claimed for the holder that has it, and
-        template and instance of a virtual machine get it where only its pod has it.
+      - Without O(eips), each address that any annotation of the cluster names is claimed for the holder that has it,
+        and template and instance of a virtual machine get it where only its pod has it.
     type: bool
     default: false
   rotate:
@@ -231,8 +231,8 @@ options:
     default: true
   wait_timeout:
     description:
-      - Seconds without any progress until waiting ends with an error that names what is missing. Kube-OVN does about six
-        pods a second, so that a thousand take minutes; as long as it goes on, so does the wait.
+      - Seconds without any progress until waiting ends with an error that names what is missing. Kube-OVN does about
+        six pods a second, so that a thousand take minutes; as long as it goes on, so does the wait.
     type: int
     default: 120
 seealso:

@@ -72,6 +72,8 @@ def test_lengths() -> None:
 
 
 def _size(text: str) -> int:
+    """Lines of code: a module's reference text, which ansible-doc shows, is none."""
+    text = re.sub(r'^(DOCUMENTATION|EXAMPLES|RETURN) = r""".*?"""$', "", text, flags=re.DOTALL | re.MULTILINE)
     return sum(1 for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
 
 
