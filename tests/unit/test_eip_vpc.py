@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A task over EIPs in a custom VPC: claims and objects together, from the request to the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import wants_objects
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Holder, Step
+from support.eip_cases import ask, wish
+from support.eip_world import World
+from support.vpc_cases import ONE, TWO, WEB
+from support.vpc_world import VpcWorld
+
+
+class Site:
+    """A cluster with one VPC besides the default one: time passes when somebody sleeps, and so do the controllers."""
+
+    def __init__(self) -> None:
+        self.world, self.vpc = World(), VpcWorld()
+        self.now = 0.0
+        self.done: list[str] = []
+
+    def add(self, name: str, ip: str) -> Holder:
+        self.vpc.add_holder(name, ip, "Pod")
+        return self.world.add_pod(name, ip, namespace="shop", vpc="shop")
+
+    def observe(self, _desired: Sequence[Eip], _wishes: Wishes) -> Observed:
+        return replace(self.world.observed(), objects=self.vpc.seen())
+
+    def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
+        return tuple(self.world.claims.values()), ()
+
+    def act(self, steps: Sequence[Step]) -> Done:
+        for step in steps:
+            (self.vpc if step.action in OBJECT_ORDER else self.world).apply(step)
+            self.done.append(step.action)
+        return Done()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.world.controller()
+        self.vpc.controller()
+
+    def run(self, asked: Sequence[Eip], **wishes: Any) -> dict[str, Any]:
+        """The result of one task, for its first EIP; what was done is in `done`."""
+        self.done = []
+        run = Run(asked, wish(**wishes), self, self.act)
+        assert not run.general
+        run.claim()
+        run.settle(60, self)
+        return report(run.desired, run.first, run.seen, run.bad)[0]
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+@pytest.fixture
+def web(site: Site) -> Holder:
+    return site.add("web", "10.9.0.2")
+
+
+@pytest.fixture
+def db(site: Site) -> Holder:
+    return site.add("db", "10.9.0.3")
+
+
+def rows(site: Site) -> list[tuple[str, str]]:
+    return sorted((row.external_ip, row.logical_ip) for row in site.vpc.rows)
+
+
+def test_the_claim_comes_first_and_goes_last(site: Site, web: Holder) -> None:
+    result = site.run(ask((web, ONE)))
+    assert result["status"] == "attached"
+    assert result["objects"] == [f"OvnFip eip-10-4-19-101: {ONE}"]
+    assert [one for one in site.done if one != "create_namespace"] == ["claim", "create_address", "create_object"]
+    assert rows(site) == [(ONE, "10.9.0.2")]
+    site.run(ask((web, ONE)))
+    assert site.done == []
+    assert site.run(ask((web, None)), state="absent")["status"] == "detached"
+    assert site.done == ["delete_address", "delete_object", "release_claim"]
+    assert not site.vpc.objects
+
+
+def test_annotations_are_not_written_there(site: Site, web: Holder) -> None:
+    site.run(ask((web, ONE)))
+    assert [pod.eip for pod in site.world.pods.values()] == [None]
+
+
+def test_the_default_vpc_goes_on_with_annotations(site: Site, web: Holder) -> None:
+    plain = site.world.add_pod("plain", "10.253.0.9")
+    site.world.controller()
+    site.run(ask((web, ONE), (plain, TWO)))
+    assert [pod.eip for pod in site.world.pods.values()] == [None, TWO]
+    assert rows(site) == [(ONE, "10.9.0.2")]
+
+
+def test_a_gateway_of_the_default_vpc_is_not_needed(site: Site, web: Holder) -> None:
+    site.world.configured = False
+    assert site.run(ask((web, ONE)))["status"] == "attached"
+
+
+def test_who_has_an_address_is_named_and_reassign_takes_it(site: Site, web: Holder, db: Holder) -> None:
+    site.run(ask((web, ONE)))
+    refused = site.run(ask((db, ONE)))
+    assert site.done == []
+    assert {problem["text"].partition(" (")[0] for problem in refused["problems"]} == {f"{ONE} is held by Pod shop/web"}
+    assert site.run(ask((db, ONE)), reassign=True)["status"] == "attached"
+    assert rows(site) == [(ONE, "10.9.0.3")]
+    assert site.run(ask((web, ONE)))["problems"]
+
+
+def test_a_detached_address_stays_claimed(site: Site, web: Holder, db: Holder) -> None:
+    site.run(ask((web, ONE)))
+    assert site.run(ask((web, None)), state="detached")["status"] == "claimed"
+    assert rows(site) == []
+    assert site.run(ask((db, ONE)))["problems"]
+    assert site.run(ask((web, ONE)))["status"] == "attached"
+    site.run(ask((web, None)), state="detached")
+    site.run(ask((web, ONE)), state="absent")
+    assert not site.vpc.objects
+
+
+def test_another_address_replaces_claim_and_objects(site: Site, web: Holder) -> None:
+    site.run(ask((web, ONE)))
+    result = site.run(ask((web, TWO)))
+    assert (result["status"], result["claim"]) == ("attached", f"eip-{TWO}")
+    assert list(site.world.claims) == [TWO]
+    assert rows(site) == [(TWO, "10.9.0.2")]
+
+
+def test_one_snat_address_is_claimed_by_many(site: Site, web: Holder, db: Holder) -> None:
+    site.run(ask((web, ONE), (db, ONE), kind="snat"))
+    assert rows(site) == [(ONE, "10.9.0.2"), (ONE, "10.9.0.3")]
+    site.run(ask((web, None), kind="snat"), state="absent")
+    assert rows(site) == [(ONE, "10.9.0.3")]
+    assert ("ovn-eips", "eip-10-4-19-101") in site.vpc.objects
+
+
+def test_ports_are_of_other_vpcs_only(site: Site, web: Holder) -> None:
+    dnat = replace(ask((web, ONE), kind="dnat")[0], ports=(WEB,))
+    assert site.run([dnat])["status"] == "attached"
+    assert [one.vip for one in site.vpc.balancers.values()] == [f"{ONE}:80"]
+    plain = site.world.add_pod("plain", "10.253.0.9")
+    refused = site.run([replace(dnat, holder=plain, address=TWO)])
+    assert refused["problems"]
+
+
+def test_objects_are_read_only_where_they_may_be_needed(site: Site, web: Holder) -> None:
+    plain = World()
+    holder = plain.add_pod("plain", "10.253.0.9")
+    assert not wants_objects(ask((holder, ONE)), plain.observed(), managed=False)
+    assert wants_objects([replace(ask((holder, ONE))[0], backend="objects")], plain.observed(), managed=False)
+    assert wants_objects(ask((web, ONE)), site.world.observed(), managed=False)
+    gone = Holder("Pod", "shop", "gone")
+    assert wants_objects(ask((gone, None)), plain.observed(), managed=True)
+    assert not wants_objects(ask((gone, None)), plain.observed(), managed=False)
