@@ -6,12 +6,15 @@ Each test of the first part is a row of docs/eips-vpc.md.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
+import yaml
 from support.ansible import module
+from support.commands import TOP
 from support.lab import Lab
 from support.live import Live, eventually
 from support.vpc_site import (
@@ -54,7 +57,7 @@ def live(lab: Lab) -> Iterator[Live]:
         eventually(partial(live.get, "pod", name, NAMESPACE), runs, 120, f"pod {name} runs")
     yield live
     clear(live)
-    live.kubectl("delete", "pod", "-n", NAMESPACE, "--all", "--wait=true")
+    live.kubectl("delete", "vm,pod", "-n", NAMESPACE, "--all", "--wait=true")
     for kind, name in (("subnet", "shop-net"), ("vpc", VPC)):
         live.kubectl("delete", kind, name, "--wait=true")
     with_gateway_anew(live)
@@ -244,6 +247,42 @@ def test_a_pod_that_was_made_anew_is_followed(clean: Live) -> None:
     done({"pod": FAR, "address": ONE})
     assert rows(clean) == [("dnat_and_snat", ONE, overlay_ip(clean, FAR), "")]
     clean.kubectl("delete", "pod", "-n", NAMESPACE, "squatter", "--wait=true")
+
+
+def test_a_machine_is_given_another_eip_while_it_is_off_and_leaves_nothing_when_it_is_gone(clean: Live) -> None:
+    clean.apply(machine("web"))
+    instance = partial(clean.get, "vmi", "web", NAMESPACE)
+    eventually(instance, runs, 120, "the machine runs")
+    eventually(partial(overlay_ip, clean, "web"), bool, 60, "it has an address")
+    done({"vm": "web", "address": ONE})
+    assert len(clean.answers(ONE)) == 3
+    power(clean, "Halted")
+    eventually(instance, lambda found: found is None, 90, "the machine is off")
+    done({"vm": "web", "address": TWO})
+    assert rows(clean) == [("dnat_and_snat", TWO, overlay_ip(clean, "web"), "")]
+    power(clean, "Always")
+    eventually(instance, runs, 120, "the machine runs")
+    assert len(clean.answers(TWO)) == 3
+    assert done({"vm": "web", "address": TWO})["changed"] is False
+    clean.kubectl("delete", "vm", "-n", NAMESPACE, "web", "--wait=true")
+    eventually(partial(overlay_ip, clean, "web"), lambda ip: not ip, 60, "its address is free")
+    assert rows(clean), "Kube-OVN leaves it, or this test proves nothing"
+    done({"vm": "web", "address": TWO}, state="absent")
+    assert (rows(clean), objects(clean)) == ([], [])
+
+
+def machine(name: str) -> dict[str, Any]:
+    """The example VM in the VPC."""
+    text = (TOP / "tests" / "lab" / "manifests" / "vm.yml").read_text()
+    vm: dict[str, Any] = yaml.safe_load(text.replace("testing", name).replace("namespace: default", "namespace: shop"))
+    vm["spec"]["template"]["spec"]["domain"]["firmware"]["uuid"] = "5d307ca9-b3ef-428c-8861-06e72d69f211"
+    return vm
+
+
+def power(live: Live, strategy: str) -> None:
+    """Switch the machine on (Always) or off (Halted)."""
+    change = json.dumps({"spec": {"runStrategy": strategy}})
+    live.kubectl("patch", "vm", "web", "-n", NAMESPACE, "--type=merge", "-p", change)
 
 
 def test_what_was_made_by_hand_is_respected_until_it_is_adopted(clean: Live) -> None:
