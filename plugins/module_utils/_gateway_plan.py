@@ -434,8 +434,9 @@ def _disabling(gateway: ExternalGateway, seen: Observed) -> Iterable[Step]:
         step = _write(texts, notes, seen.config_map, seen, None)
         ends = loss if ENABLE_KEY in texts and seen.config_map is not None else None
         yield Step(step.action, step.text, ends, step.data, lasting=True)
-    if pair:
-        text = f"delete in NB what kube-ovn-controller leaves: {', '.join(pair)}"
+    # A ConfigMap that was enabled just now: the controller may make it all before it sees that it is disabled again.
+    if pair or not (seen.disabled or seen.enabled):
+        text = f"delete in NB what kube-ovn-controller leaves: {', '.join(pair) or 'what it may be making now'}"
         yield Step("delete_router_port", text, loss, lasting=True)
     labelled = [node.name for node in seen.nodes if node.gateway_label == "true" and node.name not in by_hand]
     if labelled and (seen.disabled or ENABLE_KEY not in texts):  # else the controller does it

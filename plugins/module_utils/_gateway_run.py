@@ -217,7 +217,8 @@ class Run:
         nodes = [self.seen.node(name) for name in step.data.get("coming", ())]
         coming = {node.chassis for node in nodes if node and node.chassis}
         self._kept = coming & set(self.seen.row_of)
-        if step.data["data"].get("type") == "distributed":  # never in one look with a list that changed
+        enabled = self._gateway is not None and self._gateway.enabled
+        if enabled and step.data["data"].get("type") == "distributed":  # never in one look with a list that changed
             self._await_controller()
         self._site.write_config_map(step.data["data"], step.data["notes"])
         self._quiet = self._clock.monotonic() + CONTROLLER_TURN

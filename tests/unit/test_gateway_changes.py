@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     COMING_NOTE,
     HAND_NOTE,
@@ -12,6 +13,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     NODES_KEY,
     ExternalSubnet,
     Observed,
+    config_data,
     hand_labelled,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import disruption_problems
@@ -38,6 +40,24 @@ def test_a_disabled_gateway_keeps_its_config_map_and_its_eips() -> None:
     assert not run(gateway(enabled=False), world).changed
     run(gateway(), world)
     assert world.rows == {"g1": 100, "g2": 99, "g3": 98}
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5, 3.0])
+def test_a_gateway_that_was_enabled_just_now_is_disabled(pause: float) -> None:
+    for kind in ("centralized", "distributed"):
+        world = bare()
+        world.config_map = config_data(gateway())
+        world.sleep(0.5)
+        asked = gateway(enabled=False, type=kind)
+        seen = world.observe()
+        steps = plan(asked, seen)
+        world.sleep(pause)
+        doing = Run(asked, world, seen, world, 60)
+        doing.apply(steps)
+        doing.verify()
+        world.sleep(10)
+        assert (world.mac, world.active) == (None, None)
+        assert plan(asked, world.observe()).steps == ()
 
 
 def test_distributed_is_written_once_the_nodes_are_labelled() -> None:
