@@ -74,11 +74,11 @@ def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
         after[str(eip.holder)] = wished(eip, wishes.state, after[str(eip.holder)], site, _going(eip, site))
     for rival in dict.fromkeys(rival for eip in touched for rival in rivals(eip, wishes, site)):
         name = str(rival.holder)
-        if name in after:  # it gets another address in the same task
+        if any((eip.holder, eip.kind) == (rival.holder, rival.kind) for eip in touched):  # it gets another address
             after[name] = {**after[name], "claims": [one for one in after[name]["claims"] if one != rival.address]}
             continue
-        before[name] = shown(rival.holder, site)
-        after[name] = wished(rival, "absent", before[name], site, _going(rival, site))
+        before.setdefault(name, shown(rival.holder, site))
+        after[name] = wished(rival, "absent", after.get(name, before[name]), site, _going(rival, site))
     return Plan(tuple(steps), before, after)
 
 
