@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,48 +49,66 @@ class Process:
             return self._said.read()
 
 
-# Twenty interpreters that import the same keep two cores busy for long; forked ones are as real, and begin together.
+# To import a module takes longer than most of its runs: it is done once, and each run is a fork of that, as real a
+# process as any. A line for the folder of each run, then an empty line: all of them begin at the same moment.
 NURSERY = f"""
 import importlib, os, sys
 module = {LOAD}
-barrier, start = os.pipe()
-for place in sys.stdin.read().splitlines():
-    if not os.fork():
-        os.close(start)
-        os.read(barrier, 1)  # returns when the last of them has been started
-        for number, name in enumerate(("arguments", "result", "errors")):
-            os.dup2(os.open(place + "/" + name, os.O_RDWR | os.O_CREAT, 0o600), number)
-        sys.exit(module.main())
-os.close(start)
-while True:
-    try:
+places = []
+for line in sys.stdin:
+    if line.strip():
+        places.append(line.strip())
+        continue
+    barrier, start = os.pipe()
+    for place in places:
+        if not os.fork():
+            os.close(start)
+            os.read(barrier, 1)  # returns when the last of them has been started
+            for number, name in enumerate(("arguments", "result", "errors")):
+                os.dup2(os.open(place + "/" + name, os.O_RDWR | os.O_CREAT, 0o600), number)
+            sys.exit(module.main())
+    os.close(barrier)
+    os.close(start)
+    while places:
         os.wait()
-    except ChildProcessError:
-        break
+        places.pop()
+    print("done", flush=True)
 """
+SETTINGS = ("ANSIBLE_", "K8S_", "KUBEOVN_")  # what a module reads of its environment
+
+
+@lru_cache
+def _nursery(module: str, _settings: tuple[tuple[str, str], ...]) -> subprocess.Popen[str]:
+    """It ends with the tests: then its standard input does."""
+    return subprocess.Popen(
+        [sys.executable, "-c", NURSERY, module],
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def fleet(module: str, options: Sequence[Mapping[str, Any]], timeout: float = 600) -> list[dict[str, Any]]:
     """The results of as many processes as there are options, which all begin at the same moment."""
+    settings = sorted((key, value) for key, value in os.environ.items() if key.startswith(SETTINGS))
+    nursery = _nursery(module, tuple(settings))
+    assert nursery.stdin is not None
+    assert nursery.stdout is not None
     with tempfile.TemporaryDirectory() as folder:
         places = [Path(folder, str(number)) for number in range(len(options))]
         for place, each in zip(places, options, strict=True):
             place.mkdir()
             (place / "arguments").write_text(_arguments(each))
-        nursery = subprocess.Popen(
-            [sys.executable, "-c", NURSERY, module],
-            env=_environment(),
-            stdin=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        timer = threading.Timer(timeout, os.killpg, (nursery.pid, signal.SIGKILL))
+        timer.start()
         try:
-            nursery.communicate("\n".join(map(str, places)), timeout=timeout)
+            nursery.stdin.write("".join(f"{place}\n" for place in places) + "\n")
+            nursery.stdin.flush()
+            assert nursery.stdout.readline() == "done\n", f"{module} could not be loaded, or did not end"
         finally:
-            if nursery.poll() is None:
-                os.killpg(nursery.pid, signal.SIGKILL)
-                nursery.wait()
-        assert nursery.returncode == 0, f"{module} could not be loaded"
+            timer.cancel()
         return [_result((place / "result").read_text(), (place / "errors").read_text()) for place in places]
 
 
