@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,13 +20,22 @@ from support.lab import Lab
 from support.live import OPERATOR, eventually
 
 ITEMS = yaml.safe_load((TOP / "docs" / "rbac.yml").read_text())["items"]
-ROLES = {item["kind"]: item for item in ITEMS if item["kind"] in ("Role", "ClusterRole")}
+CLAIMS = "kubeovn-core"  # the namespace of the claims
+ROLES = {
+    (item["kind"], item["metadata"].get("namespace", "")): item
+    for item in ITEMS
+    if item["kind"] in ("Role", "ClusterRole")
+}
 NAME = "kubeovn-operator"
 HOLDER, ADDRESS = "lab-rights", "10.4.19.197"  # a pod and a VM, and what they would get
 VM = TOP / "tests" / "lab" / "manifests" / "vm.yml"
 NICS = TOP / "tests" / "integration" / "nics.yml"
 OPTIONAL = {("get", "leases"), ("get", "deployments")}  # the file says so
 
+# For EIPs in custom VPCs.
+VPC_ONLY = {"ovn-fips", "ovn-snat-rules", "ovn-dnat-rules"}
+
+Role = tuple[str, str]  # kind, namespace
 Right = tuple[str, str]  # verb, resource
 
 
@@ -46,7 +56,12 @@ def without(role: dict[str, Any], verb: str, resource: str) -> list[dict[str, An
     return kept
 
 
-ALL = [(kind, *right) for kind, role in ROLES.items() for right in rights(role)]
+ALL = [
+    (*key, *right)
+    for key, role in ROLES.items()
+    for right in rights(role)
+    if right[1] not in VPC_ONLY and (right[1] != "ovn-eips" or right[0] == "list")
+]
 
 
 class Rights:
@@ -55,32 +70,34 @@ class Rights:
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
 
-    def give(self, kind: str, rules: list[dict[str, Any]]) -> None:
+    def give(self, role: Role, rules: list[dict[str, Any]]) -> None:
         patch = json.dumps({"rules": rules})
-        self.truth.kubectl("patch", kind.lower(), NAME, "-n", "kube-system", "--type=merge", "-p", patch)
+        where = ("-n", role[1] or "default")
+        self.truth.kubectl("patch", role[0].lower(), NAME, *where, "--type=merge", "-p", patch)
 
-    def may(self, verb: str, resource: str) -> bool:
+    def may(self, role: Role, verb: str, resource: str) -> bool:
         """What the API server thinks, which takes notice of a changed role a moment later."""
-        rules = [rule for role in ROLES.values() for rule in role["rules"]]
+        rules = ROLES[role]["rules"]
         rule = next(rule for rule in rules if resource in rule["resources"] and verb in rule["verbs"])
         plain, _slash, part = resource.partition("/")
         what = ".".join([plain, *filter(None, rule["apiGroups"])])
         what = "/".join([what, *rule.get("resourceNames", [])])
-        where = ("-n", "kube-system", *([f"--subresource={part}"] if part else []))
+        where = ("-n", role[1] or "kube-system", *([f"--subresource={part}"] if part else []))
         with suppress(CommandFailed):  # kubectl ends with 1 for a no
             answer = self.truth.kubectl("auth", "can-i", verb, what, f"--as={OPERATOR}", *where)
             return answer.split()[-1] == "yes"  # after a warning where the namespace has no meaning
         return False
 
     @contextmanager
-    def lacking(self, kind: str, verb: str, resource: str) -> Iterator[None]:
-        self.give(kind, without(ROLES[kind], verb, resource))
+    def lacking(self, role: Role, verb: str, resource: str) -> Iterator[None]:
+        self.give(role, without(ROLES[role], verb, resource))
         try:
-            eventually(lambda: self.may(verb, resource), lambda yes: not yes, what=f"{verb} {resource} is taken away")
+            allowed = partial(self.may, role, verb, resource)
+            eventually(allowed, lambda yes: not yes, what=f"{verb} {resource} is taken away")
             yield
         finally:
-            self.give(kind, ROLES[kind]["rules"])
-            eventually(lambda: self.may(verb, resource), bool, what=f"{verb} {resource} is given back")
+            self.give(role, ROLES[role]["rules"])
+            eventually(allowed, bool, what=f"{verb} {resource} is given back")
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +110,27 @@ def identity(lab: Lab) -> Generator[Rights, None, None]:
     spec = {"nodeName": "jah-k3s-l40s-001", "containers": [{"name": "main", "image": "none"}]}
     machine = {**yaml.safe_load(VM.read_text()), "metadata": own}
     machine["spec"]["template"]["spec"]["domain"]["firmware"]["uuid"] = "7f1c6b52-51b1-4c43-9d0a-2a8f3f0a1d07"
-    truth.apply({"apiVersion": "v1", "kind": "Pod", "metadata": own, "spec": spec}, machine)
+    labels = {"app": HOLDER}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": own,
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "strategy": {"type": "Recreate"},
+            "template": template,
+        },
+    }
+    truth.apply({"apiVersion": "v1", "kind": "Pod", "metadata": own, "spec": spec}, machine, deployment)
     phase = ("get", "vmi", HOLDER, "-n", "default", "--ignore-not-found", "-o", "jsonpath={.status.phase}")
     try:
         eventually(lambda: truth.kubectl(*phase), lambda seen: seen == "Running", 120, "the VM runs")
         yield Rights(truth)
     finally:
-        truth.kubectl("delete", f"vm/{HOLDER}", f"pod/{HOLDER}", "-n", "default", "--wait=false")
+        names = (f"vm/{HOLDER}", f"pod/{HOLDER}", f"deployment/{HOLDER}")
+        truth.kubectl("delete", *names, "-n", "default", "--wait=false")
         assert not gateway()["failed"]
 
 
@@ -109,8 +140,8 @@ def gateway(**changes: Any) -> dict[str, Any]:
 
 def test_the_lab_has_what_the_file_says_and_nothing_else(lab: Lab) -> None:
     truth = Truth(lab)
-    for kind, role in ROLES.items():
-        found = json.loads(truth.kubectl("get", kind.lower(), NAME, "-n", "kube-system", "-o", "json"))
+    for (kind, namespace), role in ROLES.items():
+        found = json.loads(truth.kubectl("get", kind.lower(), NAME, "-n", namespace or "default", "-o", "json"))
         assert found["rules"] == role["rules"]
     bindings = json.loads(truth.kubectl("get", "rolebindings,clusterrolebindings", "-A", "-o", "json"))["items"]
     own = [
@@ -119,7 +150,8 @@ def test_the_lab_has_what_the_file_says_and_nothing_else(lab: Lab) -> None:
         for subject in one.get("subjects") or []
         if (subject["kind"], subject["name"]) == ("ServiceAccount", NAME)
     ]
-    assert sorted(own) == [("ClusterRoleBinding", "ClusterRole", NAME), ("RoleBinding", "Role", NAME)]
+    two = [("RoleBinding", "Role", NAME)] * 2  # kube-system's, and that of the claims
+    assert sorted(own) == [("ClusterRoleBinding", "ClusterRole", NAME), *two]
     who = ("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
     kubeconfig = f"--kubeconfig={os.environ['K8S_AUTH_KUBECONFIG']}"
     assert truth.kubectl(*who, kubeconfig) == OPERATOR
@@ -128,8 +160,9 @@ def test_the_lab_has_what_the_file_says_and_nothing_else(lab: Lab) -> None:
 # --- one right less ---------------------------------------------------------------------------------------------------
 
 
-def eip(**holder: str) -> dict[str, Any]:
-    return module("kubeovn.core.ovn_eip", {"eips": [{"address": ADDRESS, **holder}]})
+def eip(state: str = "present", reassign: bool = False, **holder: str) -> dict[str, Any]:
+    options = {"eips": [{"address": ADDRESS, **holder}], "state": state, "reassign": reassign}
+    return module("kubeovn.core.ovn_eip", options)
 
 
 def nic() -> dict[str, Any]:
@@ -148,8 +181,14 @@ def use(right: Right) -> dict[str, Any]:
             return module("kubeovn.core.ovn_external_gw", {"state": "absent"})
         case (_, "pods/exec") | ("list", "pods"):
             return gateway(ovn_connection="exec")
-        case ("patch", "pods"):
+        case ("patch", "pods") | ("list" | "create", "leases"):
             return eip(pod=HOLDER)
+        case ("patch", "leases"):
+            return eip(vm=HOLDER, reassign=True)
+        case ("delete", "leases"):
+            return eip(pod=HOLDER, state="absent")
+        case (_, "deployments"):
+            return eip(deployment=HOLDER)
         case (_, "ips"):
             return module("kubeovn.core.ovn_nat_info")
         case (_, "virtualmachines" | "virtualmachineinstances"):
@@ -169,9 +208,15 @@ def need(identity: Rights, right: Right) -> Iterator[None]:
         spec = {"protocol": "IPv4", "vpc": "lab-none", "vlan": "lab-none", "cidrBlock": "10.4.19.0/24"}
         subnet = {"apiVersion": "kubeovn.io/v1", "kind": "Subnet", "metadata": {"name": "external"}, "spec": spec}
         identity.truth.apply(subnet)
+    elif right in (("patch", "leases"), ("delete", "leases")):
+        given = eip(pod=HOLDER)
+        assert not given["failed"], given["msg"]
     try:
         yield
     finally:
+        if right[1] == "leases":
+            back = eip(pod=HOLDER, state="absent")
+            assert not back["failed"], back["msg"]
         if right == ("get", "vlans"):  # Kube-OVN takes the switch of that name along
             identity.truth.kubectl("delete", "subnet", "external")
         if right in (("create", "configmaps"), ("get", "vlans")):
@@ -192,12 +237,12 @@ def settled(truth: Truth) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "verb", "resource"),
-    [pytest.param(*one, id=f"{one[1]} {one[2]}") for one in ALL if one[1:] not in OPTIONAL],
+    ("role", "verb", "resource"),
+    [pytest.param(one[:2], *one[2:], id=f"{one[2]} {one[3]}") for one in ALL if one[2:] not in OPTIONAL],
 )
-def test_a_missing_right_is_named_and_nothing_written(identity: Rights, kind: str, verb: str, resource: str) -> None:
+def test_a_missing_right_is_named_and_nothing_written(identity: Rights, role: Role, verb: str, resource: str) -> None:
     right = (verb, resource)
-    with need(identity, right), identity.lacking(kind, verb, resource):
+    with need(identity, right), identity.lacking(role, verb, resource):
         before, since = settled(identity.truth), identity.truth.log_length()
         result = use(right)
         assert result["failed"]
@@ -213,7 +258,7 @@ def test_a_missing_right_is_named_and_nothing_written(identity: Rights, kind: st
 
 @pytest.mark.parametrize(("verb", "resource"), sorted(OPTIONAL))
 def test_what_may_be_left_out_may_be_left_out(identity: Rights, verb: str, resource: str) -> None:
-    with identity.lacking("Role", verb, resource):
+    with identity.lacking(("Role", "kube-system"), verb, resource):
         result = gateway(nodes=[G1, G3, G2])
         assert not result["failed"], result["msg"]
         assert result["changed"]
