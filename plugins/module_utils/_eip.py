@@ -19,7 +19,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
     CLEAN,
     ORDER,
     RELEASE,
-    Rerouting,
     annotate_pod,
     annotate_template,
     claim_steps,
@@ -47,6 +46,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     NatRule,
     Plan,
     PodView,
+    Rerouting,
     Step,
 )
 

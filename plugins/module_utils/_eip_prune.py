@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import POLICY_MATCH, Observed, Site, is_eip_rule
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, Rerouting, clean, release
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, clean, release
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIP,
     NAT_TYPES,
@@ -24,6 +24,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     NatRule,
     Plan,
     Problem,
+    Rerouting,
     Step,
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
@@ -23,14 +23,12 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Holder,
     NatRule,
     PodView,
+    Rerouting,
     RoutePolicy,
     SourceRoute,
     Step,
     Workload,
 )
-
-# Both send an overlay address's packets to the physical gateway.
-Rerouting: TypeAlias = "RoutePolicy | SourceRoute"
 
 # A step's action. Those of one kind are done side by side, the kinds in this order: the claim first, for it is the
 # lock; then what blocks an address goes; then template, instance and pod, so that a run that is killed in between
@@ -221,6 +219,6 @@ def clean(
 
 
 def _named(one: Rerouting) -> str:
-    if isinstance(one, SourceRoute):
-        return f"route {one.ip_prefix} (by source) via {one.nexthop}"
-    return f"policy {one.priority} {one.match}"
+    if isinstance(one, RoutePolicy):
+        return f"policy {one.priority} {one.match}"
+    return f"route {one.ip_prefix} (by source) via {one.nexthop}" if isinstance(one, SourceRoute) else one.uuid

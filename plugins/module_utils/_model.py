@@ -161,10 +161,16 @@ class NatRule:
 
 
 @dataclass(frozen=True)
-class RoutePolicy:
-    """A row of NB Logical_Router_Policy on the VPC's router."""
+class Rerouting:
+    """What sends an overlay address's packets to the physical gateway: a policy, or a route by source."""
 
     uuid: str
+
+
+@dataclass(frozen=True)
+class RoutePolicy(Rerouting):
+    """A row of NB Logical_Router_Policy on the VPC's router."""
+
     priority: int
     match: str
     action: str
@@ -173,14 +179,13 @@ class RoutePolicy:
 
 
 @dataclass(frozen=True)
-class SourceRoute:
+class SourceRoute(Rerouting):
     """A static route by source address on the VPC's router.
 
     Kube-OVN makes one for each NAT row when it looks at the VPC, and takes it back only when it looks again
     (handleAddOrUpdateVpc in pkg/controller/vpc.go of v1.14).
     """
 
-    uuid: str
     ip_prefix: str
     nexthop: str
 
