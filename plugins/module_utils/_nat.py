@@ -13,8 +13,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.kubeovn.core.plugins.module_utils._claims import SELECTOR, claims_of
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     IPS,
+    LEASES,
     NODES,
     PODS,
     SUBNETS,
@@ -24,6 +26,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    Claim,
     GatewayNode,
     NatRule,
     Ovn,
@@ -50,10 +53,12 @@ class Seen:
     vms: tuple[Workload, ...]
     kept: dict[str, tuple[str, str]]  # overlay address -> (namespace, name) of its owner
     ovn: Ovn
+    claims: tuple[Claim, ...] = ()
 
 
-def observe(cluster: Cluster, northbound: Northbound) -> Seen:
+def observe(cluster: Cluster, northbound: Northbound, claims_namespace: str) -> Seen:
     """Read each kind once, whatever the number of rows."""
+    claims, _unreadable = claims_of(cluster.list(LEASES, claims_namespace, SELECTOR))
     instances = {
         (item["metadata"]["namespace"], item["metadata"]["name"]): item for item in cluster.list(VMIS, absent_ok=True)
     }
@@ -66,6 +71,7 @@ def observe(cluster: Cluster, northbound: Northbound) -> Seen:
         ),
         kept=kept_addresses(cluster.list(IPS, absent_ok=True), cluster.list(SUBNETS, absent_ok=True)),
         ovn=northbound.observe(),
+        claims=claims,
     )
 
 
@@ -80,6 +86,11 @@ def report(seen: Seen, addresses: Collection[str] = ()) -> dict[str, Any]:
         "router_port": router_port(seen.ovn),
         "external_switch": external_switch(seen.ovn),
         "nat_rules": [_nat_rule(rule, site) for rule in rules if not wanted or _sort_key(rule.external_ip) in wanted],
+        "claims": [
+            _claim(claim)
+            for claim in sorted(seen.claims, key=lambda one: _sort_key(one.address))
+            if not wanted or _sort_key(claim.address) in wanted
+        ],
     }
 
 
@@ -156,6 +167,17 @@ def _nat_rule(rule: NatRule, site: Site) -> dict[str, Any]:
         "pod": pod.name if pod else None,
         "node": pod.node if pod else None,
         "policy": _policy(policies[0]) if policies else None,
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    holders = [one.holder for one in claim.claimants]
+    return {
+        "address": claim.address,
+        "kind": claim.kind,
+        "holders": [{"kind": one.kind, "namespace": one.namespace, "name": one.name} for one in holders],
+        "previous": claim.previous,
+        "rotation": claim.rotation,
     }
 
 

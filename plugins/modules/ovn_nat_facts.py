@@ -24,7 +24,12 @@ extends_documentation_fragment:
   - kubeovn.core.attributes.facts
   - kubeovn.core.attributes.info_module
   - kubeovn.core.attributes.actiongroup_kubeovn
-options: {}
+options:
+  claims_namespace:
+    description:
+      - Namespace of the claims, as M(kubeovn.core.ovn_eip) has it.
+    type: str
+    default: kubeovn-core
 seealso:
   - module: kubeovn.core.ovn_nat_info
   - module: kubeovn.core.ovn_eip
@@ -234,6 +239,38 @@ ansible_facts:
               type: list
               elements: str
               sample: [10.4.19.1]
+    kubeovn_claims:
+      description: Who has claimed which address, attached or not, see M(kubeovn.core.ovn_eip).
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        address:
+          description: The address.
+          returned: always
+          type: str
+          sample: 10.4.19.101
+        kind:
+          description: V(fip), V(snat) or V(dnat).
+          returned: always
+          type: str
+          sample: fip
+        holders:
+          description: Whose it is, each with its kind, namespace and name. Several of a SNAT address only.
+          returned: always
+          type: list
+          elements: dict
+          sample: [{kind: VirtualMachine, namespace: default, name: testing}]
+        previous:
+          description: The address that the holder had before this one. V(null) when there was none.
+          returned: always
+          type: str
+          sample: null
+        rotation:
+          description: The rotation that gave it. V(null) when none did.
+          returned: always
+          type: str
+          sample: null
 """
 
 from typing import Any
@@ -247,14 +284,15 @@ from ansible_collections.kubeovn.core.plugins.module_utils._northbound import op
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     """Look once, and tell."""
-    seen = observe(cluster, open_ovn(module.params, cluster))
+    seen = observe(cluster, open_ovn(module.params, cluster), module.params["claims_namespace"])
     facts = {"cluster": cluster.host, **report(seen)}
     return {"changed": False, "ansible_facts": {f"kubeovn_{name}": value for name, value in facts.items()}}
 
 
 def main() -> None:
     """Run the module."""
-    run(work, argument_spec=ARGUMENTS, supports_check_mode=True)
+    arguments = ARGUMENTS | {"claims_namespace": {"type": "str", "default": "kubeovn-core"}}
+    run(work, argument_spec=arguments, supports_check_mode=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,11 @@ options:
     type: list
     elements: str
     default: []
+  claims_namespace:
+    description:
+      - Namespace of the claims, as M(kubeovn.core.ovn_eip) has it.
+    type: str
+    default: kubeovn-core
 seealso:
   - module: kubeovn.core.ovn_nat_facts
   - module: kubeovn.core.ovn_eip
@@ -244,6 +249,38 @@ nat_rules:
           type: list
           elements: str
           sample: [10.4.19.1]
+claims:
+  description: Who has claimed which address, attached or not, see M(kubeovn.core.ovn_eip).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address.
+      returned: always
+      type: str
+      sample: 10.4.19.101
+    kind:
+      description: V(fip), V(snat) or V(dnat).
+      returned: always
+      type: str
+      sample: fip
+    holders:
+      description: Whose it is, each with its kind, namespace and name. Several of a SNAT address only.
+      returned: always
+      type: list
+      elements: dict
+      sample: [{kind: VirtualMachine, namespace: default, name: testing}]
+    previous:
+      description: The address that the holder had before this one. V(null) when there was none.
+      returned: always
+      type: str
+      sample: null
+    rotation:
+      description: The rotation that gave it. V(null) when none did.
+      returned: always
+      type: str
+      sample: null
 """
 
 from typing import Any
@@ -259,13 +296,16 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     """Look once, and tell."""
     addresses = module.params["addresses"]
     refuse(address_problems(addresses))
-    seen = observe(cluster, open_ovn(module.params, cluster))
+    seen = observe(cluster, open_ovn(module.params, cluster), module.params["claims_namespace"])
     return {"changed": False, "cluster": cluster.host, **report(seen, addresses)}
 
 
 def main() -> None:
     """Run the module."""
-    arguments = ARGUMENTS | {"addresses": {"type": "list", "elements": "str", "default": []}}
+    arguments = ARGUMENTS | {
+        "addresses": {"type": "list", "elements": "str", "default": []},
+        "claims_namespace": {"type": "str", "default": "kubeovn-core"},
+    }
     run(work, argument_spec=arguments, supports_check_mode=True)
 
 

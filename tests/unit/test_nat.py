@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Chassis,
+    Claim,
+    Claimant,
     GatewayChassis,
     GatewayNode,
+    Holder,
     NatRule,
     Ovn,
     PodView,
@@ -167,7 +170,23 @@ def test_nothing_configured_is_told_as_nothing() -> None:
         "router_port": None,
         "external_switch": None,
         "nat_rules": [],
+        "claims": [],
     }
+
+
+def test_claims_are_told_in_the_order_of_their_addresses_attached_or_not() -> None:
+    vm, pod = Holder("VirtualMachine", "default", "testing"), Holder("Pod", "shop", "web")
+    first = Claim("10.4.19.20", "snat", (Claimant(pod, "u"), Claimant(vm, "v")))
+    second = Claim("10.4.19.101", "fip", (Claimant(vm, "v"),), previous="10.4.19.99", rotation="november")
+    seen = replace(SEEN, claims=(second, first))
+    told = report(seen)["claims"]
+    assert [claim["address"] for claim in told] == ["10.4.19.20", "10.4.19.101"]
+    assert told[0]["holders"] == [
+        {"kind": "Pod", "namespace": "shop", "name": "web"},
+        {"kind": "VirtualMachine", "namespace": "default", "name": "testing"},
+    ]
+    assert (told[1]["previous"], told[1]["rotation"], told[1]["kind"]) == ("10.4.19.99", "november", "fip")
+    assert [claim["address"] for claim in report(seen, ["10.4.19.20"])["claims"]] == ["10.4.19.20"]
 
 
 @pytest.mark.parametrize("text", ["10.4.19.300", "", "10.4.19.0/24", "testing"])
