@@ -70,6 +70,7 @@ class Run:
     bad: Problems = field(default_factory=dict)
     planned: Plan = field(init=False)
     done: dict[tuple[Any, ...], Step] = field(default_factory=dict)
+    waiting: int = 0  # EIPs that were not as asked at the last look
 
     def __post_init__(self) -> None:
         self.first = self.seen = self.look.observe(self.asked or (), self.wishes)
@@ -129,7 +130,7 @@ class Run:
 
         def again() -> int:
             left = self._again()
-            tell(left)
+            tell(self.waiting)
             return left
 
         try:
@@ -143,7 +144,8 @@ class Run:
         steps = self._steps()
         # Each object is written once in a run: who reverts our writes is told of in the end, not fought.
         self._do([step for step in steps if not is_late(step) and key_of(step) not in self.done])
-        return len(steps) + len(self._left())
+        self.waiting = len(self._left())
+        return len(steps) + self.waiting
 
     def _steps(self) -> tuple[Step, ...]:
         if self.wishes.state == "pruned":

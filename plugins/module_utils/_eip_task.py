@@ -25,9 +25,28 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Pl
 from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure, outcome, refuse
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
-from ansible_collections.kubeovn.core.plugins.module_utils._wait import SystemClock
+from ansible_collections.kubeovn.core.plugins.module_utils._tell import tell
+from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, SystemClock
 
 NOT_BEGUN = Problem("", "not begun, since an EIP of a batch before it failed", "solve that one, and run again")
+
+
+class Teller:
+    """Says every few seconds how far a run is, so that whoever waits for a thousand EIPs sees them come."""
+
+    PERIOD = 5.0  # seconds
+
+    def __init__(self, total: int, clock: Clock) -> None:
+        self._total = total
+        self._clock = clock
+        self._last = clock.monotonic()
+
+    def __call__(self, waiting: int) -> None:
+        """waiting: EIPs that are not yet as asked."""
+        now = self._clock.monotonic()
+        if now - self._last >= self.PERIOD:
+            self._last = now
+            tell(f"{self._total - waiting} of {self._total} EIPs are as asked")
 
 
 @dataclass
@@ -89,7 +108,9 @@ class Task:
             run.claim(params["all_or_nothing"])
             if params["all_or_nothing"] and run.bad:
                 raise Failure("nothing was changed", [one for found in run.bad.values() for one in found])
-            run.settle(params["wait_timeout"]) if params["wait"] else run.write()
+            run.settle(params["wait_timeout"], tell=Teller(len(run.viable), SystemClock())) if params[
+                "wait"
+            ] else run.write()
         except (ClusterError, OvsdbError) as error:
             text = f"{error} [on the way; run again when that is solved]"
             changed = any(one.done for one in runs)

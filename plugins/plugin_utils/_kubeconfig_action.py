@@ -9,10 +9,12 @@ to that one, since ansible-lint would then call kubernetes.core's name the canon
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.kubeovn.core.plugins.plugin_utils._progress import progress
 
 SEPARATOR = ":"  # several files in one kubeconfig option, as in KUBECONFIG
 
@@ -30,8 +32,17 @@ class KubeconfigAction(ActionBase):
                 arguments["kubeconfig"] = SEPARATOR.join(self._local(part) for part in kubeconfig.split(SEPARATOR))
             except AnsibleError as error:
                 return {**result, "failed": True, "msg": f"kubeconfig: {error.message}"}
-        result.update(self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=task_vars))
+        with self._progress():
+            module = self._task.action
+            result.update(self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars))
         return result
+
+    def _progress(self) -> AbstractContextManager[None]:
+        """What the module tells is shown at once where it runs on this machine; elsewhere there is no way back."""
+        if self._connection.transport != "local" or self._task.async_val:
+            return nullcontext()
+        name = self._task.action.rpartition(".")[2]
+        return progress(lambda line: self._display.display(f"{name}: {line}"))
 
     def _local(self, path: str) -> str:
         """A readable file: the one found from the play, or its decrypted copy, which Ansible removes at its end."""
