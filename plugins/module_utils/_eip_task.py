@@ -20,9 +20,13 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wi
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import disruption_problems
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Plan, Problem
-from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure, outcome, refuse
+from ansible_collections.kubeovn.core.plugins.module_utils._module import (
+    Failure,
+    disruption_problems,
+    outcome,
+    refuse,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
 from ansible_collections.kubeovn.core.plugins.module_utils._tell import tell

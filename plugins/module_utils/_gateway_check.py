@@ -27,11 +27,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     GATEWAY_LABEL,
     ExternalGateway,
-    Plan,
     Problem,
 )
 
-DISRUPTIONS = ("none", "brief", "long")
 BFD_KEYS = {"min_rx": "bfd-min-rx", "min_tx": "bfd-min-tx", "multiplier": "bfd-mult"}
 BFD_LIMITS = {"min_rx": (1, 60_000), "min_tx": (1, 60_000), "multiplier": (1, 255)}  # milliseconds; ovn-nb(5)
 
@@ -79,20 +77,6 @@ def bfd_options(bfd: Mapping[str, Any] | None, problems: list[Problem]) -> dict[
             problems.append(Problem(f"bfd.{name}", f"{value} is not from {lowest} to {highest}", hint))
         found[BFD_KEYS[name]] = str(value)
     return found
-
-
-def disruption_problems(plan: Plan, limit: str) -> list[Problem]:
-    """The steps of a plan that interrupt more than is allowed: none, brief or any."""
-    if limit == "any":
-        return []
-    allowed = DISRUPTIONS.index(limit)
-    return [
-        Problem("max_disruption", f"{step.text}: this interrupts {step.interrupts}", f"allow {step.disruption} or any")
-        if step.disruption != "long"
-        else Problem("max_disruption", f"{step.text}: this interrupts {step.interrupts}", "allow any")
-        for step in plan.steps
-        if DISRUPTIONS.index(step.disruption) > allowed
-    ]
 
 
 # --- the cluster ----------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Obser
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import (
     absent_problems,
     bfd_options,
-    disruption_problems,
     wanted,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_look import first_look
@@ -28,7 +27,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import 
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_site import GatewaySite
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_verify import degraded, unverified
 from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, Plan, Problem
-from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure, outcome, refuse
+from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure, disruption_problems, outcome, refuse
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Phases, SystemClock

@@ -60,6 +60,8 @@ PLAIN_KEYS = frozenset(
     | {"certificate-authority", "certificate-authority-data", "client-certificate", "client-key", "tls-server-name"}
 )
 
+DISRUPTIONS = ("none", "brief", "long")
+
 Work = Callable[[AnsibleModule, Cluster], Mapping[str, Any]]
 
 
@@ -83,6 +85,20 @@ def refuse(problems: Sequence[Problem]) -> None:
     """Stop before anything is written, when there are problems: all of them at once."""
     if problems:
         raise Failure("nothing was changed", problems)
+
+
+def disruption_problems(plan: Plan, limit: str) -> list[Problem]:
+    """The steps of a plan that interrupt more than is allowed: none, brief or any."""
+    if limit == "any":
+        return []
+    allowed = DISRUPTIONS.index(limit)
+    return [
+        Problem("max_disruption", f"{step.text}: this interrupts {step.interrupts}", f"allow {step.disruption} or any")
+        if step.disruption != "long"
+        else Problem("max_disruption", f"{step.text}: this interrupts {step.interrupts}", "allow any")
+        for step in plan.steps
+        if DISRUPTIONS.index(step.disruption) > allowed
+    ]
 
 
 def run(work: Work, argument_spec: Mapping[str, Any], **options: Any) -> None:

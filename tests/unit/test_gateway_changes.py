@@ -16,12 +16,12 @@ from ansible_collections.kubeovn.core.plugins.module_utils._gateway import (
     config_data,
     hand_labelled,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import disruption_problems
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import evidence_of
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_plan import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_show import announcement, shape
 from ansible_collections.kubeovn.core.plugins.module_utils._model import ExternalGateway, Plan
+from ansible_collections.kubeovn.core.plugins.module_utils._module import disruption_problems
 from support.gateway_cases import MACS, NATS, PORTS, actions, bare, gateway, run, up
 
 # --- disabled, distributed, labels of others ------------------------------------------------------------------------
