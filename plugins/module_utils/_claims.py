@@ -85,7 +85,10 @@ def claims_of(leases: Iterable[Mapping[str, Any]]) -> tuple[tuple[Claim, ...], t
     claims, unreadable = [], []
     for lease in leases:
         name = lease["metadata"]["name"]
-        claim = _claim(lease)
+        if not name.startswith(PREFIX):
+            continue
+        ours = (lease["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER
+        claim = _claim(lease) if ours else None
         if claim is None:
             unreadable.append(name)
         else:
@@ -105,4 +108,13 @@ def _claim(lease: Mapping[str, Any]) -> Claim | None:
     if not claimants or kind not in (*NAT_TYPES, DNAT):
         return None
     version = metadata.get("resourceVersion") or None
-    return Claim(address, kind, claimants, notes.get(PREVIOUS), notes.get(ROTATION), former, version)
+    return Claim(
+        address,
+        kind,
+        claimants,
+        notes.get(PREVIOUS),
+        notes.get(ROTATION),
+        former,
+        version,
+        metadata.get("creationTimestamp") or "",
+    )

@@ -152,6 +152,8 @@ def _each_once(steps: Sequence[Step]) -> list[Step]:
         key = (step.action, step.text)
         if step.action in (CLAIM, RELEASE):
             key = (step.action, step.data["name"])
+            if key in done:
+                continue
             step = merged(claims[key])
             if step.action == RELEASE and (CLAIM, step.data["name"]) in claims:
                 step = delayed(step)  # the claim is another one by then
@@ -170,7 +172,8 @@ def _with_orphans(steps: Sequence[Step], site: Site) -> list[Step]:
         if all(rule in going for rule in rules):
             last = max(going[rule] for rule in rules)
             data = result[last].data
-            policies = dict.fromkeys((*data["policies"], *site.policies_for([address]), *site.routes_for([address])))
+            ways = [*site.policies_for([address]), *site.routes_for([address])]
+            policies = dict.fromkeys((*data["policies"], *(way for way in ways if site.is_marked(way))))
             result[last] = clean(
                 data["holder"], data["rules"], list(policies), data["reason"], data["late"], data["path"]
             )
@@ -342,7 +345,7 @@ def unneeded_policies(eip: Eip, rules: Sequence[NatRule], site: Site) -> list[Re
     if kept or site.asked_by(eip.holder, other) or any(pod.north_gateway for pod in site.pods_of(eip.holder)):
         return []
     own = [one for one in site.logical_addresses(eip.holder) if _is_free(one, eip, rules, site)]
-    return [*site.policies_for(own), *site.routes_for(own)]
+    return [way for way in (*site.policies_for(own), *site.routes_for(own)) if site.is_marked(way)]
 
 
 def _is_free(address: str, eip: Eip, rules: Sequence[NatRule], site: Site) -> bool:
@@ -351,7 +354,8 @@ def _is_free(address: str, eip: Eip, rules: Sequence[NatRule], site: Site) -> bo
     # By name alone: an address kept for a machine that is gone does not tell that it was a machine's.
     own = (eip.holder.namespace, eip.holder.name)
     return not staying and all(
-        holder == eip.holder or (holder.namespace, holder.name) == own for holder in site.holders_at(address)
+        holder == eip.holder or ((holder.namespace, holder.name) == own and not site.exists(holder))
+        for holder in site.holders_at(address)
     )
 
 

@@ -31,6 +31,8 @@ def wishes_of(params: Mapping[str, Any]) -> tuple[Wishes, list[Problem]]:
         found.append(Problem("rotation", "names a rotation, but rotate is false", "add rotate: true"))
     if params["eips"] is None and not (params["adopt"] or state == "pruned"):
         found.append(Problem("eips", "missing", "name the EIPs; only adopt: true and state: pruned go without"))
+    if state == "pruned" and params["ovn_connection"] == "none":
+        found.append(Problem("ovn_connection", "none, so that no leftover can be seen", "give access to OVN to prune"))
     if params["eips"] and state == "pruned":
         found.append(
             Problem("eips", "has no meaning with state pruned, which is for the whole cluster", "leave it out")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import PREFIX
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
@@ -37,7 +38,7 @@ def adopted(site: Site) -> list[Eip]:
         pod = site.pod_of(holder)
         works = pod.asks(kind) if pod else None  # what Kube-OVN goes by
         address = works or site.asked_by(holder, kind)[0]
-        found.setdefault((holder, kind), Eip(holder, address, f"{kind} of {holder}", kind))
+        found.setdefault((holder, kind), Eip(holder, address, f"adopted[{kind} of {holder}]", kind))
     return list(found.values())
 
 
@@ -54,16 +55,25 @@ def assign(asked: Sequence[Eip], wishes: Wishes, site: Site) -> tuple[list[Eip],
     }
     desired, problems = [], []
     draws: dict[Pool, Iterator[str]] = {}
+    sources: dict[Pool, str] = {}  # the SNAT address that holders of this task share
     for eip in asked:
         if eip.address or eip.pool is None:
             desired.append(_named(eip, wishes, site))
             continue
         draw = draws.setdefault(eip.pool, free(eip.pool, taken, site.network))
-        one = _from_pool(eip, eip.pool, wishes, site, draw)
+        one = _from_pool(
+            eip,
+            eip.pool,
+            wishes,
+            site,
+            chain([sources[eip.pool]] if eip.kind == SNAT and eip.pool in sources else [], draw),
+        )
         if isinstance(one, Problem):
             problems.append(one)
         else:
             taken.add(one.address or "")
+            if eip.kind == SNAT:
+                sources.setdefault(eip.pool, one.address or "")
             desired.append(one)
     return desired, problems
 
@@ -100,7 +110,7 @@ def _current(eip: Eip, site: Site) -> list[str]:
 def _from_pool(eip: Eip, pool: Pool, wishes: Wishes, site: Site, draw: Iterator[str]) -> Eip | Problem:
     claims = site.claims_of(eip.holder, eip.kind)
     current = _current(eip, site)
-    newest = _newest(claims, current)
+    newest = _newest(claims, current, wishes.rotation)
     kept = _kept(eip, pool, wishes, newest, current, site)
     if isinstance(kept, Problem):
         return kept
@@ -117,10 +127,16 @@ def _from_pool(eip: Eip, pool: Pool, wishes: Wishes, site: Site, draw: Iterator[
     return replace(eip, address=address, previous=current[0] if current else None, rotation=wishes.rotation)
 
 
-def _newest(claims: Sequence[Claim], current: Collection[str]) -> Claim | None:
-    """The claim that a holder is moving to, or has: a run that was killed may have left the one before it, too."""
-    moving = [claim for claim in claims if claim.previous in current]
-    return next(iter([*moving, *claims]), None)
+def _newest(claims: Sequence[Claim], current: Collection[str], rotation: str | None) -> Claim | None:
+    """The claim that a holder is moving to, or has: a run that was killed may have left the one before it, too.
+
+    Addresses of a pool come back, so that two claims may name each other as the one before: the later one counts.
+    """
+
+    def rank(claim: Claim) -> tuple[bool, bool, str]:
+        return rotation is not None and claim.rotation == rotation, claim.previous in current, claim.created
+
+    return max(claims, key=rank, default=None)
 
 
 def _kept(
@@ -144,5 +160,5 @@ def _kept(
 
 def _shared(pool: Pool, site: Site) -> str | None:
     """A SNAT address of the pool that other holders have already: one is enough for all."""
-    claimed = {claim.address for claim in site.claims.values() if claim.kind == SNAT}
+    claimed = {claim.address for claim in site.claims.values() if claim.kind == SNAT} - set(site.observed.ovn_eips)
     return pool.first_of(claimed)

@@ -91,7 +91,7 @@ def problems(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> list
                 path, hint = f"{eip.path}.address", TAKE_HINT if wishes.reassign else RELEASE_HINT
                 reasons = dict.fromkeys(holds(eip, wishes, site))
                 found += [Problem(path, f"{eip.address} is held by {reason}", hint) for reason in reasons]
-        found += [*_contested(eip, site), *_kind_problems(eip, site)]
+        found += [*_blind_problems(eip, wishes, site), *_contested(eip, site), *_kind_problems(eip, site)]
     return found
 
 
@@ -99,6 +99,13 @@ def _by_objects(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
     """Why an EIP is refused that objects make, in a custom VPC."""
     yield from _holder_problems(eip, site)
     yield from objects_refused(eip, wishes, site)
+    owner = site.infrastructure().get(eip.address or "", "")
+    if owner and not owner.startswith("router port"):  # one that Kube-OVN has made for the VPC can serve NAT as well
+        hint = "choose another address of the external network"
+        yield Problem(f"{eip.path}.address", f"{eip.address} belongs to {owner}", hint)
+    if eip.address in wishes.busy:
+        text = f"{eip.address} answers on the network, though Kubernetes and OVN know nothing of it"
+        yield Problem(f"{eip.path}.address", text, "find the machine that has it, or choose another address")
     if lease_name(eip.address or "") in site.observed.unreadable:
         yield Problem(f"{eip.path}.address", f"Lease {lease_name(eip.address or '')} is not readable as a claim", "")
     named: set[Holder] = set()
@@ -106,6 +113,21 @@ def _by_objects(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
     reasons += [] if wishes.reassign else _claimed(eip, site, named)
     for reason in dict.fromkeys(reasons):
         yield Problem(f"{eip.path}.address", f"{eip.address} is held by {reason}", RELEASE_HINT)
+
+
+def _blind_problems(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
+    """What Kube-OVN would leave behind in OVN, where nobody can take it away."""
+    if not site.observed.blind:
+        return
+    asked = [one for one in site.asked_by(eip.holder, eip.kind) if one != eip.address]
+    claimed = [claim.address for claim in site.claims_of(eip.holder, eip.kind)]
+    live = [pod for pod in site.pods_of(eip.holder) if not pod.deleting]
+    if wishes.state == "present" and asked and eip.kind == FIP:
+        text = f"the NAT rule of {asked[0]}, which {eip.holder} has now, would stay: OVN is not to be looked at"
+        yield Problem(f"{eip.path}.address", text, "release that one first (state: absent), then attach the other")
+    if wishes.state != "present" and not live and (site.asked_by(eip.holder, eip.kind) or claimed):
+        text = f"{eip.holder} has no live pod, so its NAT rule would stay: OVN is not to be looked at"
+        yield Problem(eip.path, text, "release it while it runs, or with access to OVN")
 
 
 def _contested(eip: Eip, site: Site) -> Iterable[Problem]:

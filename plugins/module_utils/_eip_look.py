@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils._claims import SELECTOR, claims_of
+from ansible_collections.kubeovn.core.plugins.module_utils._claims import claims_of
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -51,6 +51,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
     deployment_view,
     gateway_node,
     kept_addresses,
+    overlay_networks,
     pod_view,
     vm_view,
 )
@@ -100,13 +101,12 @@ class Eyes:
         distributed = (config or {}).get("type") == "distributed"
         if wants_objects(desired, observed, any(_managed(item) for item in ovn_eips or ())):
             observed = self._with_objects(observed, desired, distributed)
-        return (
-            self._with_kept(observed) if wishes.state == "pruned" or wants_kept(desired, wishes, observed) else observed
-        )
+        whole = wishes.state == "pruned" or (wishes.adopt and not desired)
+        return self._with_kept(observed) if whole or wants_kept(desired, wishes, observed) else observed
 
     def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
-        """The claims alone, after another run was faster."""
-        return claims_of(self.cluster.list(LEASES, self.claims_namespace, SELECTOR))
+        """The claims alone, after another run was faster. Without selector: a Lease that only looks like one counts."""
+        return claims_of(self.cluster.list(LEASES, self.claims_namespace))
 
     def _lists(self, namespaces: Sequence[str], unseen: list[str]) -> Sequence[Any]:
         """All that is listed, in the order of these calls; None for a kind that the cluster does not know."""
@@ -114,12 +114,13 @@ class Eyes:
         kinds = (PODS, VMS, VMIS, DEPLOYMENTS)
         calls: list[Callable[[], Any]] = [partial(self._wide, kind, namespaces, unseen) for kind in kinds]
         calls += [partial(self._optional, kind, unseen) for kind in (NODES, OVN_EIPS)]
-        calls += [partial(cluster.list, LEASES, self.claims_namespace, SELECTOR), partial(self._config, unseen)]
-        answers = cluster.together(calls)
+        # First: a machine that is made and claimed meanwhile must not look like one that is gone.
+        leases = cluster.list(LEASES, self.claims_namespace)
+        answers = cluster.together([*calls, partial(self._config, unseen)])
         for answer in answers:
             if isinstance(answer, ClusterError):
                 raise answer
-        return answers
+        return [*answers[:-1], leases, answers[-1]]
 
     def _wide(self, kind: Resource, namespaces: Sequence[str], unseen: list[str]) -> Objects | None:
         """All objects of a kind; with rights in single namespaces only, those of the task's."""
@@ -204,6 +205,7 @@ class Eyes:
             observed,
             kept=None if unseen else kept_addresses(ips, subnets),
             ips=tuple(address for address in addresses if address),
+            overlays=overlay_networks(subnets),
             unseen=(*observed.unseen, *unseen),
         )
 

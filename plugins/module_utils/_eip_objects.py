@@ -222,6 +222,8 @@ def _delete(
     keep_addresses: bool = False,
 ) -> Iterable[Step]:
     """Steps that delete rules and the OvnEips that nobody else uses, or see to it that Kube-OVN does so in the end."""
+    if not rules:
+        return
     for eip in seen.eips if not keep_addresses else ():
         users = seen.users_of(eip)
         if not eip.managed or not users or eip.address in needed or not all(rule in rules for rule in users):

@@ -13,8 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import POLICY_MATCH, Observed, Site, is_eip_rule
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, clean, release
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import (
+    KUBE_OVN,
+    POLICY_MATCH,
+    Observed,
+    Site,
+    is_eip_rule,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, clean, merged, release
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIP,
     NAT_TYPES,
@@ -28,8 +34,6 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Step,
 )
 
-KUBE_OVN = "kube-ovn"  # how it marks its policies (util.CniTypeName of v1.14)
-
 
 def prune(observed: Observed) -> tuple[Plan, list[Problem]]:
     """The steps that leave no leftover, and what is left because nothing tells whose it is."""
@@ -42,12 +46,10 @@ def prune(observed: Observed) -> tuple[Plan, list[Problem]]:
         staying = [rule for rule in site.rules_by_external.get(claim.address, []) if rule not in going]
         if doubt:
             unclear.append(doubt)
+        elif gone and _some_stay(gone, claim):
+            steps.append(merged([release(holder, claim, "") for holder in gone]))
         elif gone and not staying:
-            steps += (
-                [release(holder, claim, "") for holder in gone]
-                if _some_stay(gone, claim)
-                else [release(None, claim, "")]
-            )
+            steps.append(release(None, claim, ""))
     view = {"nat_rules": _texts(observed.ovn.nat_rules), "policies": [one.match for one in observed.ovn.policies]}
     before = {**view, "claims": sorted(site.claims)}
     dropped = {row for step in steps if step.action == CLEAN for row in (*step.data["rules"], *step.data["policies"])}

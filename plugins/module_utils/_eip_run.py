@@ -33,7 +33,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFa
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, Deadline, until
 
 Problems = dict[str, list[Problem]]  # by the path of the EIP that they are of
-ROUNDS = 1000  # other runs can be faster at an address so many times
+ROUNDS = 300  # other runs can be faster at an address so many times
 
 
 class Look(Protocol):
@@ -84,8 +84,12 @@ class Run:
             return
         site = Site(self.seen)
         asked = adopted(site) if self.asked is None else self.asked
-        self.general = doubles(asked) + (gateway_problems(site) if self._needs_gateway(asked, site) else [])
+        twice = doubles(asked)
+        self.general = gateway_problems(site) if self._needs_gateway(asked, site) else []
+        self.general += twice if self.asked is not None else []
         self.desired, found = assign(asked, self.wishes, site)
+        # What a task says twice is wrong as a whole; what a cluster says twice, or a pool meets, is of single EIPs.
+        found += twice if self.asked is None else [] if twice else doubles(self.desired)
         found += problems(self.desired, self.wishes, self.seen)
         self.bad = _by_path(found)
         self.planned = plan(self.viable, self.wishes, self.seen)
@@ -105,7 +109,7 @@ class Run:
         for _round in range(ROUNDS):
             steps = [step for step in self.planned.steps if step.action in (HOME, CLAIM)]
             if not self._do(steps):
-                return
+                break
             mine += [step for step in steps if step.action == CLAIM]
             claims, unreadable = self.look.claims()
             self.seen = replace(self.seen, claims=claims, unreadable=unreadable, claims_home=True)
@@ -113,12 +117,23 @@ class Run:
             if all_or_nothing and self.bad:
                 self._do(_given_back(mine, Site(self.seen)))
                 return
+        else:
+            for step in (step for step in self.planned.steps if step.action == CLAIM):
+                problem = Problem(step.data["name"], "other runs were faster, again and again", "run again")
+                self.bad.setdefault(path_of(step), []).append(problem)
+        if self.bad:  # without a claim nothing else is written
+            self.planned = plan(self.viable, self.wishes, self.seen)
 
     def write(self) -> None:
-        """All steps at once, without waiting for anything."""
-        self._do([step for step in self.planned.steps if step.action not in (HOME, CLAIM)])
-        if self.done:
+        """What can be written at once, without waiting for Kube-OVN: late steps are left to the next run."""
+        steps = [step for step in self.planned.steps if step.action not in (HOME, CLAIM)]
+        for _try in range(3):  # a row may have changed since it was read
+            steps = [step for step in steps if not is_late(step) and key_of(step) not in self.done]
+            if not steps:
+                break
+            self._do(steps)
             self.seen = self.look.observe(self.desired, self.wishes)
+            steps = [step for step in self._steps() if step.action == CLEAN]
 
     def settle(
         self, timeout: float, clock: Clock | None = None, tell: Callable[[int], None] = lambda _left: None
@@ -129,7 +144,7 @@ class Run:
             return
 
         def again() -> int:
-            left = self._again()
+            left = self.look_again()
             tell(self.waiting)
             return left
 
@@ -138,14 +153,26 @@ class Run:
         except Deadline as deadline:
             self._give_up(deadline.waited)
 
-    def _again(self) -> int:
-        """How many steps and EIPs are still to come."""
+    def look_again(self) -> int:
+        """Look, and do what can be done by now: how many steps and EIPs are still to come."""
         self.seen = self.look.observe(self.desired, self.wishes)
+        self._give_in()
         steps = self._steps()
         # Each object is written once in a run: who reverts our writes is told of in the end, not fought.
         self._do([step for step in steps if not is_late(step) and key_of(step) not in self.done])
         self.waiting = len(self._left())
         return len(steps) + self.waiting
+
+    def _give_in(self) -> None:
+        """Leave to another run what it has taken from this one: two that take from each other would never end."""
+        claims = Site(self.seen).claims
+        for eip in self.viable if self.wishes.state == "present" else ():
+            claim = claims.get(eip.address or "")
+            if claim and not claim.of(eip.holder):
+                names = ", ".join(str(one.holder) for one in claim.claimants)
+                text = f"another run has taken it for {names} meanwhile"
+                problem = Problem(f"{eip.address} of {eip.holder}", text, "agree on who is to have it")
+                self.bad.setdefault(eip.path, []).append(problem)
 
     def _steps(self) -> tuple[Step, ...]:
         if self.wishes.state == "pruned":

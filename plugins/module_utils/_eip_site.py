@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network, ip_interface
+from ipaddress import IPv4Interface, IPv4Network, ip_address, ip_interface, ip_network
 from typing import TypeVar
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Objects
@@ -30,12 +30,14 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     NatRule,
     Ovn,
     PodView,
+    Rerouting,
     RoutePolicy,
     SourceRoute,
     Workload,
 )
 
 POLICY_MATCH = "ip4.src == "
+KUBE_OVN = "kube-ovn"  # how it marks its policies (util.CniTypeName of v1.14)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -59,6 +61,7 @@ class Observed:
     claims_home: bool = True  # the namespace of the claims exists
     nodes: tuple[GatewayNode, ...] = ()
     ips: tuple[str, ...] = ()  # addresses of Kube-OVN's IP objects, read together with `kept`
+    overlays: tuple[str, ...] = ()  # the default VPC's own networks, read together with `kept`
     unseen: tuple[str, ...] = ()  # what could not be looked at, in words; OVN's rows among them when it is blind
     blind: bool = False  # nobody looked into OVN
     objects: Objects | None = None  # OvnEips and what uses them; None: not read, since no holder is in a custom VPC
@@ -89,6 +92,7 @@ class Site:
         self.foreign_rules = _group((rule.external_ip, rule) for rule in observed.ovn.foreign_rules)
         self._policies = _group((policy.match, policy) for policy in observed.ovn.policies)
         self._routes = _group((route.ip_prefix.partition("/")[0], route) for route in observed.ovn.routes)
+        self._overlays = [ip_network(text, strict=False) for text in observed.overlays]
         self._named = {(pod.namespace, pod.name): pod for pod in observed.pods}
         alive = [pod for pod in observed.pods if pod.alive and not pod.host_network]
         self._pods = _group((self.holder_of(pod), pod) for pod in alive)
@@ -146,6 +150,10 @@ class Site:
     def logical_addresses(self, holder: Holder) -> tuple[str, ...]:
         """The holder's own overlay addresses: its pods', or those that Kube-OVN keeps for it while it is stopped."""
         seen = {address: None for pod in self.pods_of(holder) for address in addresses_of(pod)}
+        vm = Holder("VirtualMachine", holder.namespace, holder.name)
+        # An IP object tells the name of its owner, and not the kind: with a machine of that name it is the machine's.
+        if holder.kind == "Deployment" or (holder != vm and vm in self.workloads):
+            return tuple(seen)
         return tuple(seen or self._kept.get((holder.namespace, holder.name), ()))
 
     def holders_at(self, logical_ip: str) -> list[Holder]:
@@ -156,6 +164,19 @@ class Site:
             vm = Holder("VirtualMachine", namespace, name)
             holders = [vm if vm in self.workloads else Holder("Pod", namespace, name)]
         return holders
+
+    def is_overlay(self, logical_ip: str) -> bool:
+        """Whether an address is one that Kube-OVN gives to pods of the default VPC: no annotation leads elsewhere."""
+        try:
+            return any(ip_address(logical_ip) in network for network in self._overlays)
+        except ValueError:
+            return False
+
+    def is_marked(self, way: Rerouting) -> bool:
+        """Whether Kube-OVN has made a policy or a route: it marks policies, and its routes lead to the gateway."""
+        if isinstance(way, RoutePolicy):
+            return way.vendor == KUBE_OVN or (way.vendor is None and way.nexthops == (self.observed.next_hop,))
+        return isinstance(way, SourceRoute) and way.nexthop == self.observed.next_hop
 
     def is_in_use(self, logical_ip: str) -> bool:
         """Whether a live pod has an overlay address."""
@@ -231,7 +252,7 @@ class Site:
         """
         if not is_eip_rule(rule, kind) or rule.external_ip in self.observed.ovn_eips or self.observed.kept is None:
             return False
-        if self.holders_at(rule.logical_ip):
+        if self.holders_at(rule.logical_ip) or not self.is_overlay(rule.logical_ip):
             return False
         mentioned = any(one.holder == holder for one in self.mentions(rule.external_ip))
         claim = self.claims.get(rule.external_ip)
@@ -277,7 +298,7 @@ class Site:
         """Addresses that are no EIPs' whoever asks, and whose they are."""
         observed = self.observed
         ports = [observed.ovn.router_port] if observed.ovn.router_port else []
-        found = {address: f"node {node.name}" for node in observed.nodes for address in node.internal_ips}
+        found = {address: f"node {node.name}" for node in observed.nodes for address in _all(node)}
         for port in (*ports, *observed.ovn.other_ports):
             found.update({text.partition("/")[0]: f"router port {port.name}" for text in port.networks})
         return found | dict.fromkeys(observed.gateway_addresses, "the gateway (its own address, or the physical one's)")
@@ -298,3 +319,7 @@ def _group(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
     for key, value in pairs:
         groups[key].append(value)
     return dict(groups)
+
+
+def _all(node: GatewayNode) -> tuple[str, ...]:
+    return (*node.internal_ips, *node.external_ips)

@@ -339,6 +339,7 @@ class Claim:
     rotation: str | None = None  # the name of the rotation that gave it
     former: tuple[Claimant, ...] = ()  # whom it was taken from, until nothing of it is left with them
     version: str | None = None  # resourceVersion of the Lease that it was read from
+    created: str = ""  # when it was made, as the API server writes it: later ones are greater
 
     def of(self, holder: Holder) -> bool:
         """Whether it is this holder's too."""

@@ -178,3 +178,11 @@ def kept_addresses(ips: Iterable[Object], subnets: Iterable[Object]) -> dict[str
                 if address:
                     kept[address] = (spec["namespace"], spec["podName"])
     return kept
+
+
+def overlay_networks(subnets: Iterable[Object]) -> tuple[str, ...]:
+    """The networks from which pods of the default VPC have their addresses, IPv4 only."""
+    specs = [item.get("spec") or {} for item in subnets]
+    own = [spec for spec in specs if spec.get("vpc") in (DEFAULT_VPC, "", None) and not spec.get("vlan")]
+    texts = [part.strip() for spec in own for part in str(spec.get("cidrBlock") or "").split(",")]
+    return tuple(text for text in texts if text and ":" not in text)

@@ -87,7 +87,8 @@ class World:
         claimant = Claimant(holder, uid or self.uid_of(holder))
         old = self.claims.get(address)
         claimants = (*old.claimants, claimant) if old else (claimant,)
-        self.claims[address] = Claim(address, kind, claimants, version=version, **more)
+        created = f"{int(version):06}"
+        self.claims[address] = Claim(address, kind, claimants, version=version, created=created, **more)
         self.home = True
 
     def uid_of(self, holder: Holder) -> str:
@@ -277,6 +278,7 @@ class World:
             deployments=tuple(self.deployments.values()),
             claims=tuple(self.claims.values()),
             claims_home=self.home,
+            overlays=("10.253.0.0/16",),
         )
 
     def apply(self, step: Step) -> None:
@@ -302,7 +304,9 @@ class World:
         assert self.claims.get(address) == before, "the API server would have said 409"
         self.claims.pop(address, None)
         if after:
-            self.claims[address] = replace(after, version=str(next(self.serial)))
+            number = next(self.serial)
+            created = before.created if before else f"{number:06}"
+            self.claims[address] = replace(after, version=str(number), created=created)
 
     def _annotate(self, action: str, data: Mapping[str, Any]) -> None:
         key, name = (data["namespace"], data["name"]), "snat" if data["kind"] == "snat" else "eip"
