@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import claims_of
@@ -48,7 +49,7 @@ class Site:
         self.world.controller()
         return done
 
-    def run(self, asked: Sequence[Eip] | None, **options: bool) -> Run:
+    def run(self, asked: Sequence[Eip] | None, **options: Any) -> Run:
         return Run(asked, wish(**options), self, self.act)
 
 
