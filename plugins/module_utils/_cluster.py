@@ -22,10 +22,8 @@ from urllib.parse import quote, urlencode
 # _auth says so when they are missing.
 try:
     import urllib3
-    from kubernetes.client import ApiClient, CoreV1Api
     from kubernetes.client.exceptions import ApiException
     from kubernetes.client.rest import RESTClientObject
-    from kubernetes.stream import stream
 except ImportError:
     pass
 
@@ -290,6 +288,10 @@ def _run_in_pod(
     configuration: Any, namespace: str, pod: str, container: str, argv: Sequence[str], timeout: float
 ) -> str:
     """The command's standard output; ClusterError when it could not be run, ended badly, or not in time."""
+    # Only here: these two cost every other run half a second.
+    from kubernetes.client import ApiClient, CoreV1Api
+    from kubernetes.stream import stream
+
     what = f"exec of {argv[0]} in pod {namespace}/{pod}, container {container}"
     # stream() changes its client for good, hence one of its own.
     api = CoreV1Api(ApiClient(configuration))
