@@ -67,11 +67,15 @@ def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
         str(eip.holder): shown_by_objects(eip, site, before[str(eip.holder)]) for eip in touched if site.by_objects(eip)
     }
     after = dict(before)
+    own: dict[Holder, list[Eip]] = {}
+    for eip in touched:
+        own.setdefault(eip.holder, []).append(eip)
     for eip in touched:
         if site.by_objects(eip):
             after[str(eip.holder)] = shown_by_objects(eip, site, after[str(eip.holder)], wishes.state)
             continue
-        after[str(eip.holder)] = wished(eip, wishes.state, after[str(eip.holder)], site, _going(eip, site))
+        going = _going(eip, site, own[eip.holder])
+        after[str(eip.holder)] = wished(eip, wishes.state, after[str(eip.holder)], site, going)
     for rival in dict.fromkeys(rival for eip in touched for rival in rivals(eip, wishes, site)):
         name = str(rival.holder)
         if any((eip.holder, eip.kind) == (rival.holder, rival.kind) for eip in touched):  # it gets another address
@@ -82,10 +86,20 @@ def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
     return Plan(tuple(steps), before, after)
 
 
-def _going(eip: Eip, site: Site) -> list[Rerouting]:
-    """The policies that go when an EIP is released."""
-    rules = [rule for rule in site.own_rules(eip.holder, eip.kind) if eip.address in (None, rule.external_ip)]
-    return unneeded_policies(eip, rules, site)
+def _going(eip: Eip, site: Site, together: Sequence[Eip] = ()) -> list[Rerouting]:
+    """The policies that go when an EIP is released. together: what the task releases of the holder, with this one."""
+    rules = [
+        rule
+        for one in together or [eip]
+        for rule in site.own_rules(one.holder, one.kind)
+        if one.address in (None, rule.external_ip)
+    ]
+    return unneeded_policies(eip, rules, site, {one.kind for one in together if _is_last(one, site)})
+
+
+def _is_last(eip: Eip, site: Site) -> bool:
+    """Whether nothing of this kind is asked for besides the EIP."""
+    return all(eip.address in (None, asked) for asked in site.asked_by(eip.holder, eip.kind))
 
 
 def _steps(eip: Eip, wishes: Wishes, site: Site, needed: Collection[str]) -> Iterable[Step]:
@@ -183,18 +197,23 @@ def _with_orphans(steps: Sequence[Step], site: Site) -> list[Step]:
 def wants_kept(desired: Iterable[Eip], wishes: Wishes, observed: Observed) -> bool:
     """Whether the addresses that Kube-OVN keeps must be read.
 
-    So it is for a holder without a pod, a rule of no live pod, or an address that is to be drawn from a pool.
+    So it is for a holder without a pod, a rule of no live pod, or an address that is new to its holder.
     """
     site = Site(observed)
     for eip in desired:
-        if not site.logical_addresses(eip.holder) or (eip.pool and not site.claims_of(eip.holder, eip.kind)):
-            return True
-        if wishes.rotate:
-            return True
         claimed = [claim.address for claim in site.claims_of(eip.holder, eip.kind)]
+        if wishes.rotate or not site.logical_addresses(eip.holder):
+            return True
+        if eip.pool and not any(address in eip.pool for address in claimed):
+            return True
+        if wishes.state == "present" and eip.address and eip.address not in claimed:
+            return True
         addresses = [eip.address] if eip.address else site.asked_by(eip.holder, eip.kind)
         rules = [rule for one in (*addresses, *claimed) for rule in site.rules_by_external.get(one or "", [])]
-        if any(is_eip_rule(rule, eip.kind) and not site.holders_at(rule.logical_ip) for rule in rules):
+        if any(
+            any(is_eip_rule(rule, kind) for kind in NAT_TYPES) and not site.holders_at(rule.logical_ip)
+            for rule in rules
+        ):
             return True
     return False
 
@@ -238,12 +257,19 @@ def _lasting_pods(holder: Holder, site: Site, wrong: Callable[[str | None], bool
 
 def _in_the_way(eip: Eip, site: Site) -> list[NatRule]:
     """Rules that keep Kube-OVN from making the right one: of nobody, or the holder's own beyond the first."""
-    twice = _twice(eip, site)
+    twice = list(dict.fromkeys([*_twice(eip, site), *_astray(eip, site)]))
     if eip.kind == SNAT:
         return twice
     own = site.logical_addresses(eip.holder)
     others = [rule for rule in site.rules_by_external.get(eip.address or "", []) if rule.logical_ip not in own]
     return twice + [rule for rule in others if site.is_leftover(rule, eip.holder)]
+
+
+def _astray(eip: Eip, site: Site) -> list[NatRule]:
+    """The holder's own distributed rules that name another port: made anew, they name its own."""
+    own = site.logical_addresses(eip.holder)
+    rules = [rule for rule in site.rules_by_external.get(eip.address or "", []) if rule.logical_ip in own]
+    return [rule for rule in rules if is_eip_rule(rule, eip.kind) and site.of_another_port(rule)]
 
 
 def _twice(eip: Eip, site: Site) -> list[NatRule]:
@@ -338,11 +364,14 @@ def is_unrouting(pod: PodView, kind: str) -> bool:
     return pod.asks(kind) is None and not pod.routed
 
 
-def unneeded_policies(eip: Eip, rules: Sequence[NatRule], site: Site) -> list[Rerouting]:
-    """Policies, and routes, of the holder's own addresses, when nothing of the holder needs them any more."""
+def unneeded_policies(eip: Eip, rules: Sequence[NatRule], site: Site, leaving: Collection[str] = ()) -> list[Rerouting]:
+    """Policies, and routes, of the holder's own addresses, when nothing of the holder needs them any more.
+
+    leaving: the kinds of which the holder has nothing in the end.
+    """
     other = SNAT if eip.kind == FIP else FIP
-    kept = any(eip.address not in (None, asked) for asked in site.asked_by(eip.holder, eip.kind))
-    if kept or site.asked_by(eip.holder, other) or any(pod.north_gateway for pod in site.pods_of(eip.holder)):
+    needed = other not in leaving and bool(site.asked_by(eip.holder, other))
+    if not _is_last(eip, site) or needed or any(pod.north_gateway for pod in site.pods_of(eip.holder)):
         return []
     own = [one for one in site.logical_addresses(eip.holder) if _is_free(one, eip, rules, site)]
     return [way for way in (*site.policies_for(own), *site.routes_for(own)) if site.is_marked(way)]

@@ -63,6 +63,7 @@ class Done:
 
     refused: dict[str, list[Problem]] = field(default_factory=dict)  # by the option's path
     lost: list[Step] = field(default_factory=list)  # claims at which another run was faster
+    unknown: list[Step] = field(default_factory=list)  # those of them that got no answer: perhaps they were made
     idle: list[Step] = field(default_factory=list)  # what was there already
 
 
@@ -112,6 +113,8 @@ class Hands:
             done.idle.append(step)
         elif step.action == CLAIM and answer.status in (NO_ANSWER, *MOVED):
             done.lost.append(step)
+            if answer.status == NO_ANSWER:
+                done.unknown.append(step)
         elif answer.status not in MOVED:
             names = (step.data.get("namespace", self.claims_namespace), step.data.get("name", ""))
             problem = Problem(f"{step.action} {names[0]}/{names[1]}", str(answer))

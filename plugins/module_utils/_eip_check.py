@@ -146,6 +146,9 @@ def _place_problems(eip: Eip, site: Site, wishes: Wishes) -> list[Problem]:
     owner = site.infrastructure().get(str(address))
     if owner:
         return [Problem(path, f"{address} belongs to {owner}", "choose another address of the subnet")]
+    if str(address) in site.observed.ips and not site.rules_by_external.get(str(address)):
+        text = f"{address} is an address of Kube-OVN's own: an IP object has it"
+        return [Problem(path, text, "choose another address, or see whose it is: kubectl get ips.kubeovn.io")]
     if str(address) in wishes.busy and str(address) not in site.asked_by(eip.holder, eip.kind):
         text = f"{address} answers on the network, though Kubernetes and OVN know nothing of it"
         return [Problem(path, text, "find the machine that has it, or choose another address")]

@@ -26,6 +26,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     SUBNETS,
     VMIS,
     VMS,
+    VPCS,
     Cluster,
     ClusterError,
     Resource,
@@ -102,6 +103,7 @@ class Eyes:
         if wants_objects(desired, observed, any(_managed(item) for item in ovn_eips or ())):
             observed = self._with_objects(observed, desired, distributed)
         whole = wishes.state == "pruned" or (wishes.adopt and not desired)
+        observed = self._with_declared(observed) if wishes.state == "pruned" else observed
         return self._with_kept(observed) if whole or wants_kept(desired, wishes, observed) else observed
 
     def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
@@ -196,11 +198,19 @@ class Eyes:
             there = True  # a tenant may not look, and a create would say so
         return replace(observed, claims_home=there)
 
+    def _with_declared(self, observed: Observed) -> Observed:
+        """The routes by source that the default VPC's spec asks for: they are somebody's, whatever they look like."""
+        spec = (self.cluster.get(VPCS, None, DEFAULT_VPC) or {}).get("spec") or {}
+        routes = spec.get("staticRoutes") or []
+        return replace(observed, declared_routes=frozenset(str(route.get("cidr") or "") for route in routes))
+
     def _with_kept(self, observed: Observed) -> Observed:
         unseen: list[str] = []
         ips = self._optional(IPS, unseen) or []
         subnets = self._optional(SUBNETS, unseen) or []
-        addresses = tuple((item.get("spec") or {}).get("v4IpAddress") or "" for item in ips)
+        apart = {item["metadata"]["name"] for item in subnets if _is_apart(item.get("spec") or {})}
+        specs = [item.get("spec") or {} for item in ips]
+        addresses = tuple(one.get("v4IpAddress") or "" for one in specs if one.get("subnet") not in apart)
         return replace(
             observed,
             kept=None if unseen else kept_addresses(ips, subnets),
@@ -239,6 +249,11 @@ def wants_objects(desired: Sequence[Eip], observed: Observed, managed: bool) -> 
 
 def _managed(item: Mapping[str, Any]) -> bool:
     return ((item.get("metadata") or {}).get("labels") or {}).get(MANAGED_LABEL) == MANAGED_BY
+
+
+def _is_apart(subnet: Mapping[str, Any]) -> bool:
+    """Whether a Subnet is inside another VPC, where addresses may be the same as those of the outside."""
+    return subnet.get("vpc") not in (None, "", DEFAULT_VPC) and not subnet.get("vlan")
 
 
 def _nothing() -> Ovn:

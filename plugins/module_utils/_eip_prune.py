@@ -31,6 +31,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Plan,
     Problem,
     Rerouting,
+    SourceRoute,
     Step,
 )
 
@@ -38,6 +39,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 def prune(observed: Observed) -> tuple[Plan, list[Problem]]:
     """The steps that leave no leftover, and what is left because nothing tells whose it is."""
     site = Site(observed)
+    if observed.blind:
+        text = "what is left in OVN is not seen, so no claim can be told to be free"
+        return Plan((), {}, {}), [Problem("state", text, "give access to OVN: see ovn_connection")]
     steps = list(_cleaning(site))
     going = {row for step in steps for row in step.data["rules"]}
     unclear = list(_unclear(site, going))
@@ -46,6 +50,9 @@ def prune(observed: Observed) -> tuple[Plan, list[Problem]]:
         staying = [rule for rule in site.rules_by_external.get(claim.address, []) if rule not in going]
         if doubt:
             unclear.append(doubt)
+        elif gone and claim.address in observed.ovn_eips:
+            text = f"OvnEip {observed.ovn_eips[claim.address]} still has it, and {gone[0]} is gone"
+            unclear.append(Problem(f"claim {claim.address}", text, "release it by holder and address: state: absent"))
         elif gone and _some_stay(gone, claim):
             steps.append(merged([release(holder, claim, "") for holder in gone]))
         elif gone and not staying:
@@ -79,7 +86,7 @@ def _cleaning(site: Site) -> Iterable[Step]:
             policies.setdefault(address, []).append(policy)
     for route in site.observed.ovn.routes:
         address = route.ip_prefix.partition("/")[0]
-        if route.nexthop == site.observed.next_hop and _is_idle(address, rules.get(address, []), site):
+        if _is_left(route, rules.get(address, []), site):
             policies.setdefault(address, []).append(route)
     for address in dict.fromkeys((*rules, *policies)):
         holders = site.holders_at(address)
@@ -88,16 +95,32 @@ def _cleaning(site: Site) -> Iterable[Step]:
         yield clean(holder, rules.get(address, []), policies.get(address, []), why)
 
 
+def _is_left(route: SourceRoute, stale: list[NatRule], site: Site) -> bool:
+    """Whether a route by source is one that Kube-OVN has made for a NAT rule that is no more.
+
+    Nothing marks such a route. One that the VPC's spec asks for, or that a rule for a whole subnet can use, is not it.
+    """
+    address = route.ip_prefix.partition("/")[0]
+    if route.nexthop != site.observed.next_hop or not _is_idle(address, stale, site):
+        return False
+    declared = {prefix.removesuffix("/32") for prefix in site.observed.declared_routes}
+    return address not in declared and not site.is_in_wide_rule(address)
+
+
 def _is_stale(rule: NatRule, site: Site) -> bool:
     """Whether something proves that an annotation had made a rule, and that no annotation asks for it any more."""
     kind = next((kind for kind in NAT_TYPES if is_eip_rule(rule, kind)), None)
     if kind is None or rule.external_ip in site.observed.ovn_eips or "/" in rule.logical_ip:
         return False
     holders = site.holders_at(rule.logical_ip)
+    claim = site.claims.get(rule.external_ip)
+    gone = _abandoned(claim, site)[0] if claim and claim.kind == kind else []
     if not holders:
         marked = any(policy.vendor == KUBE_OVN for policy in site.policies_for([rule.logical_ip]))
-        return marked or (kind == FIP and _was_claimed(rule.external_ip, None, site))
+        return marked or bool(gone) or (kind == FIP and _was_claimed(rule.external_ip, None, site))
     asked = {address for holder in holders for address in site.asked_by(holder, kind)}
+    if claim and kind == FIP and gone and not _some_stay(gone, claim):
+        return rule.external_ip not in asked  # its overlay address is another pod's by now
     # With another address asked for, a claim proves that the holder once had this one.
     return rule.external_ip not in asked and any(_was_claimed(rule.external_ip, one, site) for one in holders)
 

@@ -51,6 +51,7 @@ class Outcome(Protocol):
 
     refused: Problems
     lost: list[Step]
+    unknown: list[Step]
     idle: list[Step]
 
 
@@ -62,18 +63,22 @@ class Run:
     wishes: Wishes
     look: Look
     act: Callable[[Sequence[Step]], Outcome]
+    forbidden: Callable[[Step], list[Problem]] = lambda _step: []  # why a step must not be done, as by max_disruption
     first: Observed = field(init=False)
     seen: Observed = field(init=False)
     desired: list[Eip] = field(init=False)  # each with its address, those that are refused too
+    older: frozenset[str] = field(init=False)  # what was claimed when the run began
     general: list[Problem] = field(init=False)  # problems of no single EIP
     unclear: list[Problem] = field(default_factory=list)  # what nothing tells whose it is
     bad: Problems = field(default_factory=dict)
     planned: Plan = field(init=False)
     done: dict[tuple[Any, ...], Step] = field(default_factory=dict)
+    unknown: list[Step] = field(default_factory=list)  # claims of which nobody knows yet whether they were made
     waiting: int = 0  # EIPs that were not as asked at the last look
 
     def __post_init__(self) -> None:
         self.first = self.seen = self.look.observe(self.asked or (), self.wishes)
+        self.older = frozenset(claim.address for claim in self.first.claims)
         self._decide()
 
     def _decide(self) -> None:
@@ -108,15 +113,24 @@ class Run:
         mine: list[Step] = []
         for _round in range(ROUNDS):
             steps = [step for step in self.planned.steps if step.action in (HOME, CLAIM)]
-            if not self._do(steps):
+            if not steps:
                 break
+            before = set(self.bad)
+            faster = self._do(steps)
             mine += [step for step in steps if step.action == CLAIM]
             claims, unreadable = self.look.claims()
             self.seen = replace(self.seen, claims=claims, unreadable=unreadable, claims_home=True)
-            self._decide()
+            self._note_unknown()
+            if faster:
+                refused = {path: found for path, found in self.bad.items() if path not in before}
+                self._decide()
+                self.bad = {**self.bad, **refused}
+            self._give_in_to_twins(mine)
             if all_or_nothing and self.bad:
                 self._do(_given_back(mine, Site(self.seen)))
                 return
+            if not faster:
+                break
         else:
             for step in (step for step in self.planned.steps if step.action == CLAIM):
                 problem = Problem(step.data["name"], "other runs were faster, again and again", "run again")
@@ -124,9 +138,42 @@ class Run:
         if self.bad:  # without a claim nothing else is written
             self.planned = plan(self.viable, self.wishes, self.seen)
 
+    def _note_unknown(self) -> None:
+        """Claims whose answer was lost, and that are there: this run has made them, as far as anybody can tell."""
+        claims = Site(self.seen).claims
+        for step in self.unknown:
+            after = step.data["after"]
+            now = claims.get(after.address)
+            if (
+                now
+                and now.claimants == after.claimants
+                and now.version != getattr(step.data["before"], "version", None)
+            ):
+                self.done[key_of(step)] = step
+        self.unknown = []
+
+    def _give_in_to_twins(self, mine: Sequence[Step]) -> None:
+        """Give back what was claimed for a holder that another run gives another address at the same time."""
+        site = Site(self.seen)
+        made = {step.data["after"].address: step for step in mine}
+        for eip in self.viable if made else ():
+            twin = self._twin(eip, site)
+            if twin and eip.address in made:
+                self.bad.setdefault(eip.path, []).append(twin)
+                self._do(_given_back([made[eip.address]], site))
+
+    def _twin(self, eip: Eip, site: Site) -> Problem | None:
+        """Another run's claim for the same holder, made since this one began."""
+        claims = [claim.address for claim in site.claims_of(eip.holder, eip.kind)]
+        others = [address for address in claims if address not in self.older and address != eip.address]
+        if not others:
+            return None
+        text = f"another run gives it {others[0]} at the same time"
+        return Problem(f"{eip.address} of {eip.holder}", text, "agree on one address, and run again")
+
     def write(self) -> None:
         """What can be written at once, without waiting for Kube-OVN: late steps are left to the next run."""
-        steps = [step for step in self.planned.steps if step.action not in (HOME, CLAIM)]
+        steps = self._agreed([step for step in self.planned.steps if step.action not in (HOME, CLAIM)])
         for _try in range(3):  # a row may have changed since it was read
             steps = [step for step in steps if not is_late(step) and key_of(step) not in self.done]
             if not steps:
@@ -139,7 +186,8 @@ class Run:
         self, timeout: float, clock: Clock | None = None, tell: Callable[[int], None] = lambda _left: None
     ) -> None:
         """Do what can be done, look again, until nothing is left to do and all is as asked; or note what is not."""
-        self._do([step for step in self.planned.steps if step.action not in (HOME, CLAIM) and not is_late(step)])
+        now = [step for step in self.planned.steps if step.action not in (HOME, CLAIM) and not is_late(step)]
+        self._do(self._agreed(now))
         if not self.planned.steps and not self._left():
             return
 
@@ -165,12 +213,17 @@ class Run:
 
     def _give_in(self) -> None:
         """Leave to another run what it has taken from this one: two that take from each other would never end."""
-        claims = Site(self.seen).claims
+        site = Site(self.seen)
         for eip in self.viable if self.wishes.state == "present" else ():
-            claim = claims.get(eip.address or "")
-            if claim and not claim.of(eip.holder):
-                names = ", ".join(str(one.holder) for one in claim.claimants)
-                text = f"another run has taken it for {names} meanwhile"
+            if twin := self._twin(eip, site):
+                self.bad.setdefault(eip.path, []).append(twin)
+                continue
+            claim = site.claims.get(eip.address or "")
+            if claim is None or not claim.of(eip.holder):
+                names = ", ".join(str(one.holder) for one in claim.claimants) if claim else ""
+                text = (
+                    f"another run has taken it for {names} meanwhile" if claim else "its claim was released meanwhile"
+                )
                 problem = Problem(f"{eip.address} of {eip.holder}", text, "agree on who is to have it")
                 self.bad.setdefault(eip.path, []).append(problem)
 
@@ -179,14 +232,30 @@ class Run:
             return prune(self.seen)[0].steps
         return plan(self.viable, self.wishes, self.seen).steps
 
+    def _agreed(self, steps: list[Step]) -> list[Step]:
+        """Of what is to be pruned, what a second look finds as well.
+
+        No look is of one moment: what another run was just about to make can look like something that is left over.
+        """
+        if self.wishes.state != "pruned" or not steps:
+            return steps
+        self.seen = self.look.observe(self.desired, self.wishes)
+        again = {key_of(step) for step in self._steps()}
+        return [step for step in steps if key_of(step) in again]
+
     def _do(self, steps: Sequence[Step]) -> bool:
         """Do them; whether another run was faster."""
+        refused = {path_of(step): found for step in steps if (found := self.forbidden(step))}
+        for path, found in refused.items():
+            self.bad.setdefault(path, []).extend(found)
+        steps = [step for step in steps if path_of(step) not in refused]
         if not steps:
             return False
         try:
             outcome = self.act(steps)
         except GuardFailed:
             return False  # a row changed since it was read: the next look plans anew
+        self.unknown += outcome.unknown
         undone = [*outcome.lost, *outcome.idle]
         done = [step for step in steps if step not in undone and path_of(step) not in outcome.refused]
         self.done.update({key_of(step): step for step in done})
@@ -218,12 +287,19 @@ class Run:
 
 
 def _given_back(claimed: Iterable[Step], site: Site) -> list[Step]:
-    """Steps that undo the claims that a run has made."""
+    """Steps that undo the claims that a run has made: each is again as it was found."""
     found = []
     for step in claimed:
-        now = site.claims.get(step.data["after"].address)
-        if step.data["before"] is None and now and now.claimants == step.data["after"].claimants:
+        before, after = step.data["before"], step.data["after"]
+        now = site.claims.get(after.address)
+        if now is None or now.claimants != after.claimants:
+            continue
+        if before is None:
             found.append(release(None, now, path_of(step)))
+            continue
+        back = replace(before, version=now.version)
+        text = f"give the claim on {now.address} back as it was"
+        found.append(replace(step, text=text, data={**step.data, "before": now, "after": back}))
     return found
 
 

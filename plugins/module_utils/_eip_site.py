@@ -62,6 +62,7 @@ class Observed:
     nodes: tuple[GatewayNode, ...] = ()
     ips: tuple[str, ...] = ()  # addresses of Kube-OVN's IP objects, read together with `kept`
     overlays: tuple[str, ...] = ()  # the default VPC's own networks, read together with `kept`
+    declared_routes: frozenset[str] = frozenset()  # prefixes that the VPC's spec routes by source, read with `kept`
     unseen: tuple[str, ...] = ()  # what could not be looked at, in words; OVN's rows among them when it is blind
     blind: bool = False  # nobody looked into OVN
     objects: Objects | None = None  # OvnEips and what uses them; None: not read, since no holder is in a custom VPC
@@ -93,6 +94,7 @@ class Site:
         self._policies = _group((policy.match, policy) for policy in observed.ovn.policies)
         self._routes = _group((route.ip_prefix.partition("/")[0], route) for route in observed.ovn.routes)
         self._overlays = [ip_network(text, strict=False) for text in observed.overlays]
+        self._wide = [ip_network(one, strict=False) for one in self.rules_by_logical if "/" in one]
         self._named = {(pod.namespace, pod.name): pod for pod in observed.pods}
         alive = [pod for pod in observed.pods if pod.alive and not pod.host_network]
         self._pods = _group((self.holder_of(pod), pod) for pod in alive)
@@ -248,16 +250,25 @@ class Site:
         """Whether a rule is of nobody: its overlay address is neither in use nor kept for anyone.
 
         Proof that an EIP annotation had made it: its policy is still there, or the holder itself has the address by
-        annotation or claim. Without proof it may be somebody's who wrote it by hand.
+        annotation or claim. Without proof it may be somebody's who wrote it by hand. Where Kube-OVN has given the
+        overlay address to another pod since, which does not ask for the EIP, the claim of a holder that is gone proves
+        it: else that pod would answer at a released address.
         """
         if not is_eip_rule(rule, kind) or rule.external_ip in self.observed.ovn_eips or self.observed.kept is None:
             return False
-        if self.holders_at(rule.logical_ip) or not self.is_overlay(rule.logical_ip):
+        if not self.is_overlay(rule.logical_ip):
             return False
-        mentioned = any(one.holder == holder for one in self.mentions(rule.external_ip))
         claim = self.claims.get(rule.external_ip)
-        claimed = claim is not None and claim.kind == FIP and claim.of(holder)
-        return mentioned or claimed or bool(self.policies_for([rule.logical_ip]))
+        claimed = claim is not None and claim.kind == kind and claim.of(holder)
+        others = self.holders_at(rule.logical_ip)
+        if others:
+            asked = any(rule.external_ip in self.asked_by(other, kind) for other in others)
+            used = self.is_in_use(rule.logical_ip)
+            return used and claimed and kind == FIP and not asked and not self.exists(holder)
+        mentioned = any(one.holder == holder for one in self.mentions(rule.external_ip))
+        marked = bool(self.policies_for([rule.logical_ip]))
+        # A SNAT address may serve others as well, so that it proves nothing while its holder is there.
+        return marked or ((mentioned or claimed) and (kind == FIP or not self.exists(holder)))
 
     def policy_right(self, logical_ip: str) -> bool:
         """Whether exactly one policy sends the address's packets to the physical gateway."""
@@ -280,7 +291,21 @@ class Site:
         if kind == SNAT:
             own = [rule for rule in self.rules_by_logical.get(logical_ip, []) if is_eip_rule(rule, SNAT)]
             return [rule.external_ip for rule in own] == [address] and not any(is_eip_rule(rule) for rule in rules)
-        return len(rules) == 1 and is_eip_rule(rules[0]) and rules[0].logical_ip == logical_ip
+        right = len(rules) == 1 and is_eip_rule(rules[0]) and rules[0].logical_ip == logical_ip
+        return right and not self.of_another_port(rules[0])
+
+    def of_another_port(self, rule: NatRule) -> bool:
+        """Whether a distributed rule names another port than that of the pod it leads to.
+
+        OVN translates on the chassis of the port that the rule names; Kube-OVN corrects it on distributed gateways
+        only (UpdateDnatAndSnat in pkg/ovs/ovn-nb-nat.go of v1.14).
+        """
+        ports = {pod.logical_port for pod in self._pods_at.get(rule.logical_ip, [])}
+        return bool(rule.logical_port and ports) and rule.logical_port not in ports
+
+    def is_in_wide_rule(self, address: str) -> bool:
+        """Whether a NAT rule for a whole network serves an overlay address."""
+        return any(ip_address(address) in network for network in self._wide)
 
     # --- the network
 

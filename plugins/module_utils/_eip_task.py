@@ -20,7 +20,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wi
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Plan, Problem
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Plan, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._module import (
     Failure,
     disruption_problems,
@@ -88,7 +88,7 @@ class Task:
         That is a task that cannot be meant so: then all that is wrong is told at once. An EIP that is only impossible
         as things are stops the others when asked so.
         """
-        run = Run(asked, self.wishes, self.eyes, self.hands.apply)
+        run = Run(asked, self.wishes, self.eyes, self.hands.apply, self._forbidden)
         single = [problem for found in run.bad.values() for problem in found]
         if unreadable or run.general or self.module.params["all_or_nothing"]:
             refuse([*unreadable, *run.general, *single])
@@ -101,10 +101,14 @@ class Task:
         """Look for one batch. Addresses that the rest of the task names are nobody else's."""
         mine = {eip.path for eip in batch}
         others = {eip.address for eip in asked if eip.address and eip.path not in mine}
-        run = Run(batch, replace(self.wishes, reserved=frozenset(others)), self.eyes, self.hands.apply)
+        run = Run(batch, replace(self.wishes, reserved=frozenset(others)), self.eyes, self.hands.apply, self._forbidden)
         for eip in batch if run.general else ():
             run.bad.setdefault(eip.path, []).extend(run.general)
         return run
+
+    def _forbidden(self, step: Step) -> list[Problem]:
+        """Why a step that only a later look has planned must not be done, though the first plan was allowed."""
+        return disruption_problems(Plan((step,), {}, {}), self.module.params["max_disruption"])
 
     def _go(self, run: Run, runs: Sequence[Run]) -> None:
         params = self.module.params

@@ -4,96 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done, body_of
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Holder, Problem, Step
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
-from support.eip_cases import CLAIMS, ask, claimed, draw, wish
-from support.eip_world import World
-
-VM = Holder("VirtualMachine", "default", "testing")
-WEB = Holder("Pod", "default", "web")
-
-
-class Clock:
-    """Time passes when somebody sleeps, and so does the controller's work."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.world.controller()
-
-
-class Site:
-    """A model world with the ways into it that a run has: looking and writing, each recorded."""
-
-    def __init__(self) -> None:
-        self.world = World()
-        self.world.add_vm("testing", "10.253.0.2")
-        self.world.add_pod("web", "10.253.0.3")
-        self.world.controller()
-        self.clock = Clock(self.world)
-        self.writes: list[str] = []
-
-    def observe(self, _desired: Sequence[Eip], _wishes: Wishes) -> Observed:
-        return self.world.observed()
-
-    def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
-        return tuple(self.world.claims.values()), ()
-
-    def act(self, steps: Sequence[Step]) -> Done:
-        done = Done()
-        for step in steps:
-            if step.action == "create_namespace" and self.world.home:
-                done.idle.append(step)
-                continue
-            if step.action == "claim" and self.world.claims.get(step.data["after"].address) != step.data["before"]:
-                done.lost.append(step)
-                continue
-            self.writes += [step.action] if step.action not in CLAIMS else []
-            self.world.apply(step)
-        return done
-
-    def run(self, *pairs: tuple[Holder, str | None], state: str = "present", **more: Any) -> Run:
-        return Run(ask(*pairs), wish(state, **more), self, self.act)
-
-    def settle(self, *pairs: tuple[Holder, str | None], state: str = "present", **more: Any) -> Run:
-        run = self.run(*pairs, state=state, **more)
-        run.claim()
-        run.settle(30, self.clock)
-        return run
-
-
-def said(run: Run) -> str:
-    """All that a run found wrong."""
-    return "; ".join(str(problem) for found in run.bad.values() for problem in found)
+from support.eip_cases import CLAIMS, claimed, draw, wish
+from support.eip_runs import VM, WEB, Clock, RunSite, said
 
 
 @pytest.fixture
-def site() -> Site:
-    return Site()
+def site() -> RunSite:
+    return RunSite()
 
 
-def test_a_second_run_neither_writes_nor_waits(site: Site) -> None:
+def test_a_second_run_neither_writes_nor_waits(site: RunSite) -> None:
     site.settle((VM, "10.4.19.101"))
     now, site.writes = site.clock.now, []
     again = site.settle((VM, "10.4.19.101"))
     assert (site.writes, site.clock.now, again.result.changed) == ([], now, False)
 
 
-def test_the_result_says_who_has_what(site: Site) -> None:
+def test_the_result_says_who_has_what(site: RunSite) -> None:
     run = site.settle((VM, "10.4.19.101"))
     (eip,) = report(run.desired, run.seen, run.seen, run.bad)
     pod = eip.pop("pod")
@@ -125,7 +59,7 @@ def test_the_result_says_who_has_what(site: Site) -> None:
     }
 
 
-def test_a_stopped_vm_is_pending_and_a_released_one_detached(site: Site) -> None:
+def test_a_stopped_vm_is_pending_and_a_released_one_detached(site: RunSite) -> None:
     site.world.stop("testing")
     run = site.settle((VM, "10.4.19.101"))
     assert report(run.desired, run.seen, run.seen, run.bad)[0]["status"] == "pending"
@@ -135,7 +69,7 @@ def test_a_stopped_vm_is_pending_and_a_released_one_detached(site: Site) -> None
     assert (eip["status"], eip["address"], eip["nat_rule"]) == ("detached", "10.4.19.101", None)
 
 
-def test_a_pod_that_hangs_is_named_with_its_cause(site: Site) -> None:
+def test_a_pod_that_hangs_is_named_with_its_cause(site: RunSite) -> None:
     site.world.configured = False
     run = site.run((WEB, "10.4.19.101"))
     assert "no external gateway is configured" in str(run.general[0])
@@ -147,14 +81,14 @@ def test_a_pod_that_hangs_is_named_with_its_cause(site: Site) -> None:
     assert 30 <= site.clock.now < 34
 
 
-def test_a_controller_that_does_nothing_is_named(site: Site) -> None:
+def test_a_controller_that_does_nothing_is_named(site: RunSite) -> None:
     site.world.controller_runs = False
     run = site.settle((WEB, "10.4.19.101"))
     assert "is kube-ovn-controller running" in said(run)
     assert site.writes == ["annotate_pod"], "written once, not at every look"
 
 
-def test_a_removal_whose_late_step_never_comes_says_so(site: Site) -> None:
+def test_a_removal_whose_late_step_never_comes_says_so(site: RunSite) -> None:
     site.settle((WEB, "10.4.19.101"))
     site.world.controller_runs = False
     run = site.settle((WEB, None), state="absent")
@@ -162,7 +96,7 @@ def test_a_removal_whose_late_step_never_comes_says_so(site: Site) -> None:
     assert claimed(site.world) == {"10.4.19.101": [str(WEB)]}, "the claim outlives the rule"
 
 
-def test_a_writer_that_reverts_us_is_named_and_not_fought(site: Site) -> None:
+def test_a_writer_that_reverts_us_is_named_and_not_fought(site: RunSite) -> None:
     clock = Clock(site.world)
 
     def revert(seconds: float) -> None:
@@ -178,7 +112,7 @@ def test_a_writer_that_reverts_us_is_named_and_not_fought(site: Site) -> None:
     assert site.writes == ["annotate_pod"]
 
 
-def test_a_vm_that_starts_during_the_run_gets_its_instance_and_pod_too(site: Site) -> None:
+def test_a_vm_that_starts_during_the_run_gets_its_instance_and_pod_too(site: RunSite) -> None:
     site.world.stop("testing")
     run = site.run((VM, "10.4.19.101"))
     site.world.start("testing")  # from the template as it was before our write
@@ -189,7 +123,7 @@ def test_a_vm_that_starts_during_the_run_gets_its_instance_and_pod_too(site: Sit
     assert actions == ["annotate_template", "annotate_instance", "annotate_pod"]
 
 
-def test_a_row_that_changed_meanwhile_is_planned_anew(site: Site) -> None:
+def test_a_row_that_changed_meanwhile_is_planned_anew(site: RunSite) -> None:
     site.settle((WEB, "10.4.19.101"))
     site.world.add_rule("10.4.19.105", "10.253.0.3")
     site.writes = []
@@ -207,7 +141,7 @@ def test_a_row_that_changed_meanwhile_is_planned_anew(site: Site) -> None:
     assert [rule.external_ip for rule in site.world.rules] == ["10.4.19.101"]
 
 
-def test_without_waiting_everything_is_written_at_once(site: Site) -> None:
+def test_without_waiting_everything_is_written_at_once(site: RunSite) -> None:
     site.settle((WEB, "10.4.19.101"))
     site.writes = []
     run = site.run((WEB, "10.4.19.102"))
@@ -217,7 +151,7 @@ def test_without_waiting_everything_is_written_at_once(site: Site) -> None:
     assert report(run.desired, run.seen, run.seen, run.bad)[0]["status"] == "pending"
 
 
-def test_whoever_is_slower_at_an_address_is_told_and_writes_nothing(site: Site) -> None:
+def test_whoever_is_slower_at_an_address_is_told_and_writes_nothing(site: RunSite) -> None:
     slow = site.run((WEB, "10.4.19.101"))
     site.settle((VM, "10.4.19.101"))
     site.writes = []
@@ -228,7 +162,7 @@ def test_whoever_is_slower_at_an_address_is_told_and_writes_nothing(site: Site) 
     assert site.writes == []
 
 
-def test_whoever_is_slower_at_a_pool_gets_the_next_address(site: Site) -> None:
+def test_whoever_is_slower_at_a_pool_gets_the_next_address(site: RunSite) -> None:
     slow = Run(draw(WEB, pool="10.4.19.101-10.4.19.110"), wish(), site, site.act)
     site.settle((VM, "10.4.19.101"))
     slow.claim()
@@ -237,7 +171,7 @@ def test_whoever_is_slower_at_a_pool_gets_the_next_address(site: Site) -> None:
     assert claimed(site.world) == {"10.4.19.101": [str(VM)], "10.4.19.102": [str(WEB)]}
 
 
-def test_with_all_or_nothing_the_claims_of_a_run_that_lost_one_go_again(site: Site) -> None:
+def test_with_all_or_nothing_the_claims_of_a_run_that_lost_one_go_again(site: RunSite) -> None:
     slow = site.run((WEB, "10.4.19.102"), (VM, "10.4.19.101"))
     site.world.add_claim("10.4.19.101", Holder("VirtualMachine", "default", "other"))
     slow.claim(all_or_nothing=True)
@@ -245,13 +179,13 @@ def test_with_all_or_nothing_the_claims_of_a_run_that_lost_one_go_again(site: Si
     assert claimed(site.world) == {"10.4.19.101": ["VirtualMachine default/other"]}
 
 
-def test_one_bad_item_does_not_stop_the_others(site: Site) -> None:
+def test_one_bad_item_does_not_stop_the_others(site: RunSite) -> None:
     run = site.settle((WEB, "10.4.20.1"), (VM, "10.4.19.101"))
     assert list(run.bad) == ["eips[0]"]
     assert claimed(site.world) == {"10.4.19.101": [str(VM)]}
 
 
-def test_a_refused_write_stops_what_it_was_for_and_nothing_else(site: Site) -> None:
+def test_a_refused_write_stops_what_it_was_for_and_nothing_else(site: RunSite) -> None:
     run = site.run((WEB, "10.4.19.102"), (VM, "10.4.19.101"))
     run.claim()
 
