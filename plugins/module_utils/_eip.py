@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import object_key
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import shown, wished
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
@@ -32,8 +34,10 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
     reroute,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import (
+    Leavers,
     attach_by_objects,
     detach_by_objects,
+    leavers,
     let_go_of_objects,
     shown_by_objects,
 )
@@ -54,8 +58,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
     """The steps to the state asked for. A late step waits until Kube-OVN has done its part: see `is_late`."""
     site = Site(observed)
-    needed = frozenset(eip.address for eip in desired if eip.address)
-    each = [(eip, list(_steps(eip, wishes, site, needed))) for eip in desired]
+    needed = frozenset(eip.address for eip in desired if eip.address) | wishes.reserved
+    leaving = leavers(desired, wishes)
+    each = [(eip, list(_steps(eip, wishes, site, needed, leaving))) for eip in desired]
     steps = [step for _eip, steps in each for step in steps]
     if any(step.action == CLAIM for step in steps) and not observed.claims_home:
         steps.insert(0, home())
@@ -78,7 +83,7 @@ def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
         after[str(eip.holder)] = wished(eip, wishes.state, after[str(eip.holder)], site, going)
     for rival in dict.fromkeys(rival for eip in touched for rival in rivals(eip, wishes, site)):
         name = str(rival.holder)
-        if any((eip.holder, eip.kind) == (rival.holder, rival.kind) for eip in touched):  # it gets another address
+        if any(eip.kind == rival.kind for eip in own.get(rival.holder, ())):  # it gets another address
             after[name] = {**after[name], "claims": [one for one in after[name]["claims"] if one != rival.address]}
             continue
         before.setdefault(name, shown(rival.holder, site))
@@ -102,11 +107,11 @@ def _is_last(eip: Eip, site: Site) -> bool:
     return all(eip.address in (None, asked) for asked in site.asked_by(eip.holder, eip.kind))
 
 
-def _steps(eip: Eip, wishes: Wishes, site: Site, needed: Collection[str]) -> Iterable[Step]:
+def _steps(eip: Eip, wishes: Wishes, site: Site, needed: Collection[str], leaving: Leavers) -> Iterable[Step]:
     objects = site.by_objects(eip)
     if wishes.state != "present":
         keep = wishes.state == "detached"
-        yield from detach_by_objects(eip, wishes, site) if objects else detach(eip, site, keep=keep)
+        yield from detach_by_objects(eip, wishes, site, leaving) if objects else detach(eip, site, keep=keep)
         return
     busy = busy_rivals(eip, wishes, site)
     yield from claim_steps(eip, site, wishes.reassign, busy)
@@ -148,7 +153,7 @@ def _each_once(steps: Sequence[Step]) -> list[Step]:
     """The steps, with a row that two holders would delete in the first one only."""
     result: list[Step] = []
     taken: set[NatRule | Rerouting] = set()
-    done: set[tuple[str, ...]] = set()
+    done: set[tuple[Any, ...]] = set()
     claims: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
         if step.action in (CLAIM, RELEASE):
@@ -163,18 +168,22 @@ def _each_once(steps: Sequence[Step]) -> list[Step]:
                 data = step.data
                 result.append(clean(data["holder"], rules, policies, data["reason"], data["late"], data["path"]))
             continue
-        key = (step.action, step.text)
-        if step.action in (CLAIM, RELEASE):
-            key = (step.action, step.data["name"])
-            if key in done:
-                continue
-            step = merged(claims[key])
+        key = _name_of(step)
+        if step.action in (CLAIM, RELEASE) and key not in done:
+            step = merged(claims[step.action, step.data["name"]])
             if step.action == RELEASE and (CLAIM, step.data["name"]) in claims:
                 step = delayed(step)  # the claim is another one by then
         if key not in done:  # two holders that take an address from one and the same, or share one
             done.add(key)
             result.append(step)
     return result
+
+
+def _name_of(step: Step) -> tuple[Any, ...]:
+    """What two holders' steps have in common that are to be done once: of a claim, an object, or by their words."""
+    if step.action in (CLAIM, RELEASE):
+        return (step.action, step.data["name"])
+    return object_key(step) if "resource" in step.data else (step.action, step.text)
 
 
 def _with_orphans(steps: Sequence[Step], site: Site) -> list[Step]:

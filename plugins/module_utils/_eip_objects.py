@@ -12,7 +12,7 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,9 @@ class Wanted:
 # --- plan -----------------------------------------------------------------------------------------------------------
 
 
-def attach_objects(request: Request, seen: Objects, adopt: bool = False, needed: Iterable[str] = ()) -> Iterable[Step]:
+def attach_objects(
+    request: Request, seen: Objects, adopt: bool = False, needed: Collection[str] = ()
+) -> Iterable[Step]:
     """Steps that give a holder its EIP, and leave it no other of that kind.
 
     needed: all addresses that the task asks for. Their OvnEips stay, whoever has them now.
@@ -78,7 +80,8 @@ def attach_objects(request: Request, seen: Objects, adopt: bool = False, needed:
     blocking = [rule for rule in stale if any(_blocks(rule, one) for one in wanted)]
     if eip and going:
         blocking = list(dict.fromkeys([*stale, *(rule for rule in seen.users_of(eip) if rule.deleting)]))
-    yield from _delete(blocking, seen, request, {address, *needed})
+    staying = needed if address in needed else {address, *needed}
+    yield from _delete(blocking, seen, request, staying)
     if eip is None:
         late = seen.eip_named(eip_name(address)) is not None
         yield _create(EIPS, eip_name(address), eip_body(request, seen), request, late)
@@ -87,11 +90,12 @@ def attach_objects(request: Request, seen: Objects, adopt: bool = False, needed:
         yield _create(EIPS, eip_name(address), eip_body(request, seen), request, late=True)
     ready = eip is not None and eip.ready and not eip.deleting
     for one in missing:
-        late = not ready or any(_blocks(rule, one) for rule in seen.rules)
+        near = seen.rules_near(one.resource, one.name, one.eip, (one.vpc, one.logical_ip))
+        late = not ready or any(_blocks(rule, one) for rule in near)
         yield _create(one.resource, one.name, rule_body(one, request), request, late)
     settled = not missing and all(rule.ready for rule in kept) and bool(wanted or not seen.ip_of(request.holder))
     others = [rule for rule in stale if rule not in blocking]
-    yield from _delete(others, seen, request, {address, *needed}, late=not settled)
+    yield from _delete(others, seen, request, staying, late=not settled)
 
 
 def _best(rules: Iterable[RuleView]) -> RuleView | None:
@@ -110,17 +114,13 @@ def detach_objects(request: Request, seen: Objects, keep_address: bool, adopt: b
 
 def own_rules(request: Request, seen: Objects, adopt: bool = False) -> list[RuleView]:
     """The holder's rules that the collection made; with adopt, also those of others that lead to it."""
-    return [
-        rule
-        for rule in seen.rules
-        if (rule.managed and rule.holder == str(request.holder))
-        or (adopt and not rule.managed and leads_to(rule, request.holder, seen))
-    ]
+    others = [rule for rule in seen.rules_to(request.holder) if not rule.managed] if adopt else []
+    return [*seen.managed_of(request.holder), *others]
 
 
 def held_addresses(holder: Holder, seen: Objects) -> tuple[str, ...]:
     """The addresses of the holder's rules: what is released when none is named, to be kept from the first look on."""
-    own = [rule for rule in seen.rules if rule.managed and rule.holder == str(holder)]
+    own = seen.managed_of(holder)
     return tuple(dict.fromkeys(address for rule in own if (address := seen.address_of(rule))))
 
 
@@ -217,16 +217,23 @@ def _delete(
     rules: Sequence[RuleView],
     seen: Objects,
     request: Request,
-    needed: Iterable[str] = (),
+    needed: Collection[str] = (),
     late: bool = False,
     keep_addresses: bool = False,
 ) -> Iterable[Step]:
     """Steps that delete rules and the OvnEips that nobody else uses, or see to it that Kube-OVN does so in the end."""
     if not rules:
         return
-    for eip in seen.eips if not keep_addresses else ():
-        users = seen.users_of(eip)
-        if not eip.managed or not users or eip.address in needed or not all(rule in rules for rule in users):
+    for name in dict.fromkeys(rule.eip for rule in rules if not keep_addresses):
+        eip = seen.eip_named(name)
+        users = seen.users_of(eip) if eip else []
+        if (
+            eip is None
+            or not eip.managed
+            or not users
+            or eip.address in needed
+            or not all(rule in rules for rule in users)
+        ):
             continue
         yield _remind(eip, request) if eip.deleting else _delete_one(eip, request, late)
     for rule in rules:

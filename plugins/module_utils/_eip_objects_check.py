@@ -34,7 +34,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site imp
     SubnetView,
     networks,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._model import DEFAULT_VPC, NatRule, Problem
+from ansible_collections.kubeovn.core.plugins.module_utils._model import DEFAULT_VPC, Problem
 
 ADOPT_HINT = "adopt: true takes it over; or delete it first"
 HELD_HINT = "release it there first (state: absent), or choose another address"
@@ -98,8 +98,8 @@ def _place_problems(request: Request, address: str, vpc: str, seen: Objects) -> 
             yield Problem(path, f"{address} is the network or broadcast address of {net}", "choose another")
     if address in subnet.gateway.split(","):
         yield Problem(path, f"{address} is the physical gateway of Subnet {subnet.name}", "choose another")
-    for ip in seen.ips.values():
-        if ip.v4 == address and ip.subnet == subnet.name:
+    for ip in seen.ips_at.get(address, ()):
+        if ip.subnet == subnet.name:
             yield Problem(path, f"{address} is the address of {ip.name} in Subnet {subnet.name}", "choose another")
 
 
@@ -116,7 +116,7 @@ def _taken(request: Request, seen: Objects, adopt: bool, leaving: Collection[str
     """Who or what is in the way at the address."""
     address = request.address or ""
     eip, mine = seen.eip_at(address), own_rules(request, seen, adopt)
-    mine += [rule for rule in seen.rules if rule.managed and rule.holder in leaving and rule not in mine]
+    mine += [rule for name in sorted(leaving) for rule in seen.managed_of_name(name) if rule not in mine]
     named = seen.eip_named(eip_name(address))
     if named is not None and named.address not in ("", address):
         yield f"OvnEip {named.name} exists, with {named.address}", "delete it first"
@@ -127,8 +127,8 @@ def _taken(request: Request, seen: Objects, adopt: bool, leaving: Collection[str
                 yield _held(rule, address, request, seen)
             elif eip.deleting and not rule.deleting and (rule not in mine or rule.resource != RULES[request.kind]):
                 yield f"OvnEip {eip.name} is being deleted, and {rule} still uses it", "delete that, or wait"
-    for rule in seen.rules:
-        if rule not in mine and rule.resource == RULES[request.kind] == SNATS and leads_to(rule, request.holder, seen):
+    for rule in seen.rules_to(request.holder):
+        if rule not in mine and rule.resource == RULES[request.kind] == SNATS:
             yield f"{rule} is a SNAT of {request.holder} already", ADOPT_HINT if not rule.managed else HELD_HINT
     yield from _foreign_rows(request, address, seen)
 
@@ -163,26 +163,20 @@ def _held(rule: RuleView, address: str, request: Request, seen: Objects) -> tupl
 def _foreign_rows(request: Request, address: str, seen: Objects) -> Iterable[tuple[str, str]]:
     """Rows in OVN that no object has made: Kube-OVN takes them for its own and says ready."""
     vpc, ip = seen.vpc_of(request.holder), seen.ip_of(request.holder)
-    logical = ip.v4 if ip else ""
-    for row in seen.router_of(vpc).rules:
+    logical, router = ip.v4 if ip else "", seen.router_of(vpc)
+    for row in dict.fromkeys((*router.by_external.get(address, ()), *router.by_logical.get(logical, ()))):
         if request.kind == "snat":
             concerned = row.type == "snat" and row.logical_ip == logical and row.external_ip != address
         else:
             leads_there = request.kind == "fip" and row.type == TYPES[FIPS] and row.logical_ip == logical
             concerned = row.type != "snat" and row.external_ip == address and not leads_there
-        if concerned and not any(_made(rule, vpc, row) for rule in seen.rules):
+        if concerned and (row.type, vpc, row.external_ip, row.logical_ip) not in seen.made:
             words = f"NAT rule {row.type} {row.external_ip} -> {row.logical_ip}"
             yield f"router {vpc} has {words}, which no object asks for", f"whose is it? ovn-nbctl lr-nat-list {vpc}"
-    known = {rule.name for rule in seen.rules if rule.resource == DNATS}
-    for balancer in seen.router_of(vpc).balancers:
-        if balancer.name not in known and balancer.vip.rpartition(":")[0] == address:
+    for balancer in router.balancers_at.get(address, ()):
+        if seen.rule_named(DNATS, balancer.name) is None:
             hint = f"whose is it? ovn-nbctl lr-lb-list {vpc}"
             yield f"router {vpc} has load balancer {balancer.name} at {balancer.vip}, which no object asks for", hint
-
-
-def _made(rule: RuleView, vpc: str | None, row: NatRule) -> bool:
-    made = (rule.done_vpc, rule.done_eip, rule.done_ip) == (vpc, row.external_ip, row.logical_ip)
-    return made and TYPES.get(rule.resource) == row.type
 
 
 # --- after the writes -----------------------------------------------------------------------------------------------

@@ -11,11 +11,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property, lru_cache
+from typing import Any, Protocol, TypeVar
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import DEFAULT_VPC, Holder, NatRule
 
 Object = Mapping[str, Any]
+K = TypeVar("K")
+V = TypeVar("V")
 
 # The kinds of objects, by their plural in the API, and the kind of EIP that each makes.
 EIPS, FIPS, SNATS, DNATS = "ovn-eips", "ovn-fips", "ovn-snat-rules", "ovn-dnat-rules"
@@ -157,6 +160,26 @@ class RouterView:
     balancers: tuple[Balancer, ...] = ()
     gateways: frozenset[str] = frozenset()  # its ports that have gateway chassis
 
+    @cached_property
+    def by_external(self) -> Mapping[str, Sequence[NatRule]]:
+        """NAT rules by their external address."""
+        return grouped((row.external_ip, row) for row in self.rules)
+
+    @cached_property
+    def by_logical(self) -> Mapping[str, Sequence[NatRule]]:
+        """NAT rules by where they lead to."""
+        return grouped((row.logical_ip, row) for row in self.rules)
+
+    @cached_property
+    def balancers_by_name(self) -> Mapping[str, Sequence[Balancer]]:
+        """Load balancers' addresses by the balancer's name."""
+        return grouped((one.name, one) for one in self.balancers)
+
+    @cached_property
+    def balancers_at(self) -> Mapping[str, Sequence[Balancer]]:
+        """Load balancers by their external address."""
+        return grouped((one.vip.rpartition(":")[0], one) for one in self.balancers)
+
 
 @dataclass(frozen=True)
 class Objects:
@@ -172,6 +195,47 @@ class Objects:
     external_nodes: frozenset[str] | None = None  # that have a bridge to the outside; None: not read
     ports: Mapping[Holder, str] = field(default_factory=dict)  # of holders whose port is not named after them
     distributed: bool = False  # the gateway's type: NAT on the holder's own node
+
+    # --- indexes: each is built once for a look, whatever the number of EIPs that ask
+
+    @cached_property
+    def _eips_at(self) -> Mapping[str, Sequence[OvnEipView]]:
+        return grouped((eip.address, eip) for eip in self.eips)
+
+    @cached_property
+    def _eips_named(self) -> Mapping[str, OvnEipView]:
+        return {eip.name: eip for eip in self.eips}
+
+    @cached_property
+    def _rules_of_eip(self) -> Mapping[str, Sequence[RuleView]]:
+        return grouped((rule.eip, rule) for rule in self.rules)
+
+    @cached_property
+    def _rules_of_holder(self) -> Mapping[str, Sequence[RuleView]]:
+        return grouped((rule.holder or "", rule) for rule in self.rules if rule.managed)
+
+    @cached_property
+    def _rules_of_port(self) -> Mapping[str, Sequence[RuleView]]:
+        return grouped((rule.ip_name, rule) for rule in self.rules if rule.ip_name)
+
+    @cached_property
+    def _rules_to(self) -> Mapping[tuple[str, str], Sequence[RuleView]]:
+        return grouped(((rule.done_vpc or rule.vpc, rule.done_ip or rule.logical_ip), rule) for rule in self.rules)
+
+    @cached_property
+    def _rules_named(self) -> Mapping[tuple[str, str], RuleView]:
+        return {(rule.resource, rule.name): rule for rule in self.rules}
+
+    @cached_property
+    def made(self) -> frozenset[tuple[str, str, str, str]]:
+        """What objects say that they have made in OVN: type, VPC, external and logical address."""
+        done = [(TYPES.get(one.resource, ""), one.done_vpc, one.done_eip, one.done_ip) for one in self.rules]
+        return frozenset(done)
+
+    @cached_property
+    def ips_at(self) -> Mapping[str, Sequence[IpView]]:
+        """IP objects by their address."""
+        return grouped((ip.v4, ip) for ip in self.ips.values())
 
     # --- the holder
 
@@ -193,15 +257,39 @@ class Objects:
 
     def eip_at(self, address: str | None) -> OvnEipView | None:
         """The OvnEip that has an address."""
-        return next((eip for eip in self.eips if eip.address == address), None)
+        return next(iter(self._eips_at.get(address or "", ())), None) if address else None
 
     def eip_named(self, name: str) -> OvnEipView | None:
         """The OvnEip of that name."""
-        return next((eip for eip in self.eips if eip.name == name), None)
+        return self._eips_named.get(name)
 
     def users_of(self, eip: OvnEipView) -> list[RuleView]:
         """The rules that use an OvnEip."""
-        return [rule for rule in self.rules if rule.eip == eip.name]
+        return list(self._rules_of_eip.get(eip.name, ()))
+
+    def managed_of(self, holder: Holder) -> Sequence[RuleView]:
+        """The rules that the collection has made for a holder."""
+        return self._rules_of_holder.get(str(holder), ())
+
+    def rule_named(self, resource: str, name: str) -> RuleView | None:
+        """The rule of that name."""
+        return self._rules_named.get((resource, name))
+
+    def managed_of_name(self, holder: str) -> Sequence[RuleView]:
+        """The same, by the holder as rules name it."""
+        return self._rules_of_holder.get(holder, ())
+
+    def rules_to(self, holder: Holder) -> Sequence[RuleView]:
+        """The rules of whomever that are about the holder's address."""
+        ip = self.ip_of(holder)
+        there = self._rules_to.get((self.vpc_of(holder) or "", ip.v4), ()) if ip else ()
+        return tuple(dict.fromkeys((*self._rules_of_port.get(self.port_of(holder), ()), *there)))
+
+    def rules_near(self, resource: str, name: str, eip: str, place: tuple[str, str]) -> Sequence[RuleView]:
+        """The rules that could keep another one from being made: of its name, its OvnEip, or where it leads to."""
+        same = self._rules_named.get((resource, name))
+        groups = ((same,) if same else (), self._rules_of_eip.get(eip, ()), self._rules_to.get(place, ()))
+        return tuple(dict.fromkeys(rule for group in groups for rule in group))
 
     def address_of(self, rule: RuleView) -> str | None:
         """The external address of a rule."""
@@ -231,11 +319,12 @@ class Objects:
         """What there is in OVN of a rule, by what Kube-OVN itself would find it with: not by where it leads to."""
         router = self.router_of(rule.done_vpc or rule.vpc)
         if rule.resource == DNATS:
-            return tuple(one for one in router.balancers if one.name == rule.name)
-        rows = [row for row in router.rules if row.type == TYPES[rule.resource]]
+            return tuple(router.balancers_by_name.get(rule.name, ()))
         if rule.resource == SNATS:
-            return tuple(row for row in rows if row.logical_ip == (rule.done_ip or rule.logical_ip))
-        return tuple(row for row in rows if row.external_ip == self.address_of(rule))
+            rows = router.by_logical.get(rule.done_ip or rule.logical_ip, ())
+        else:
+            rows = router.by_external.get(self.address_of(rule) or "", ())
+        return tuple(row for row in rows if row.type == TYPES[rule.resource])
 
     def router_of(self, vpc: str | None) -> RouterView:
         """A VPC's router; an empty one where there is none, or none was read."""
@@ -256,6 +345,7 @@ class Objects:
         return (row.external_ip, row.logical_ip) == (rule.done_eip, rule.done_ip)
 
 
+@lru_cache(maxsize=1024)
 def networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """A Subnet's cidrBlock: one network, or two of a dual-stack Subnet."""
     return [ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip()]
@@ -350,6 +440,14 @@ def _port(spec: Mapping[str, Any]) -> Port | None:
     if not (external.isdigit() and internal.isdigit()):
         return None
     return Port(int(external), int(internal), (spec.get("protocol") or "").lower())
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Values by their key, in their order."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def by_name(items: Iterable[IpView]) -> dict[str, IpView]:

@@ -192,7 +192,7 @@ class Site:
         vpc = objects.vpc_of(eip.holder)
         if vpc is None:
             kept = objects.eip_at(eip.address) if eip.address else None
-            mine = any(rule.holder == str(eip.holder) for rule in objects.rules if rule.managed)
+            mine = bool(objects.managed_of(eip.holder))
             return eip.kind == DNAT or mine or (kept is not None and kept.managed)
         return eip.kind == DNAT or vpc != DEFAULT_VPC
 

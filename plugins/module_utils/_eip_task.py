@@ -20,6 +20,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wi
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import warnings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Plan, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._module import (
     Failure,
@@ -106,6 +108,9 @@ class Task:
             run.bad.setdefault(eip.path, []).extend(run.general)
         return run
 
+    def _warnings(self, run: Run) -> list[str]:
+        return warnings(run.viable, Site(run.seen)) if self.wishes.state == "present" else []
+
     def _forbidden(self, step: Step) -> list[Problem]:
         """Why a step that only a later look has planned must not be done, though the first plan was allowed."""
         return disruption_problems(Plan((step,), {}, {}), self.module.params["max_disruption"])
@@ -131,6 +136,8 @@ class Task:
         rows += report(skipped, runs[-1].first, runs[-1].seen, bad)
         result = outcome(self.cluster, _joined(runs), eips=rows)
         result["unverified"] = list(dict.fromkeys(text for run in runs for text in run.seen.unseen))
+        for text in dict.fromkeys(text for run in runs for text in self._warnings(run)):
+            self.module.warn(text)
         result["unclear"] = [_told(problem) for run in runs for problem in run.unclear]
         found = [problem for problems in bad.values() for problem in problems]
         if found:

@@ -14,7 +14,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip import busy_riva
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import holds
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import objects_left
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import Leavers, leavers, objects_left
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     Eip,
@@ -30,10 +30,12 @@ Found = Iterable[tuple[str, str]]
 
 def unfinished(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> dict[str, list[Problem]]:
     """What is still not as asked, by the option's path; nothing of an EIP that is as asked."""
-    site = Site(observed)
+    site, leaving = Site(observed), leavers(desired, wishes)
     found: dict[str, list[Problem]] = {}
     for eip in desired:
-        check = _not_attached(eip, wishes, site) if wishes.state == "present" else _not_detached(eip, wishes, site)
+        check = (
+            _not_attached(eip, wishes, site) if wishes.state == "present" else _not_detached(eip, wishes, site, leaving)
+        )
         name = f"{eip.address or 'EIP'} of {eip.holder}"
         problems = [Problem(name, text, hint) for text, hint in check]
         if problems:
@@ -50,7 +52,7 @@ def _not_attached(eip: Eip, wishes: Wishes, site: Site) -> Found:
         yield f"{rival.holder} has not let go of {address} yet", CONTROLLER_HINT
     if site.by_objects(eip):
         yield from _claim_missing(eip, site)
-        yield from objects_left(eip, wishes, site)
+        yield from objects_left(eip, wishes, site, frozenset())
         return
     for reason in holds(eip, wishes, site):
         yield f"{address} is held by {reason}", "another run or person took it at the same time"
@@ -133,10 +135,10 @@ def _routing_hint(observed: Observed) -> str:
     return CONTROLLER_HINT
 
 
-def _not_detached(eip: Eip, wishes: Wishes, site: Site) -> Found:
+def _not_detached(eip: Eip, wishes: Wishes, site: Site, leaving: Leavers) -> Found:
     holder, kind = eip.holder, eip.kind
     if site.by_objects(eip):
-        yield from objects_left(eip, wishes, site)
+        yield from objects_left(eip, wishes, site, leaving)
     for asked in site.asked_by(holder, kind):
         if eip.address in (None, asked):
             yield f"an annotation still says {asked}", f"it is being deleted, or {OTHERS_HINT}"

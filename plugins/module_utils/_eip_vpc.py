@@ -21,6 +21,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_check import (
     object_problems,
+    object_warnings,
     shown_objects,
     status_of_objects,
     unfinished_objects,
@@ -28,8 +29,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_check im
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import KINDS, Objects
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import claim_steps, release_steps
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Problem, Step
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Problem, Step
 
+Leavers = frozenset[tuple[Holder, str, str | None]]
 HELD_HINT = "release it there first (state: absent), or choose another address"
 
 
@@ -40,7 +42,7 @@ def objects_of(site: Site) -> Objects:
 
 def attach_by_objects(eip: Eip, wishes: Wishes, site: Site, needed: Collection[str]) -> Iterable[Step]:
     """Steps that give a holder its EIP by objects, once it is claimed. needed: addresses that the task asks for."""
-    steps = list(attach_objects(eip, objects_of(site), wishes.adopt, {*needed, *wishes.reserved}))
+    steps = list(attach_objects(eip, objects_of(site), wishes.adopt, needed))
     yield from steps
     yield from release_steps(eip, site, but=eip.address, late=bool(steps))
 
@@ -50,24 +52,29 @@ def let_go_of_objects(eip: Eip, site: Site) -> Iterable[Step]:
     return detach_objects(eip, objects_of(site), keep_address=True)
 
 
-def detach_by_objects(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Step]:
+def leavers(desired: Iterable[Eip], wishes: Wishes) -> Leavers:
+    """Who lets go of what in a task: an OvnEip that several share goes when the last of them does."""
+    return frozenset((eip.holder, eip.kind, eip.address) for eip in desired if wishes.state == "absent")
+
+
+def detach_by_objects(eip: Eip, wishes: Wishes, site: Site, leaving: Leavers) -> Iterable[Step]:
     """Steps that take an EIP from its holder, or all of its EIPs when none is named; the claim goes last."""
     steps: list[Step] = []
     for one in _each(eip, site):
         if wishes.state == "detached" and one.address in held_addresses(eip.holder, objects_of(site)):
             yield from claim_steps(one, site)
-        keep = wishes.state == "detached" or _shared(one, site)
+        keep = wishes.state == "detached" or _shared(one, site, leaving)
         steps += detach_objects(one, objects_of(site), keep_address=keep)
     yield from steps
     if wishes.state == "absent":
-        left = any(objects_left(eip, wishes, site))
+        left = any(objects_left(eip, wishes, site, leaving))
         yield from release_steps(eip, site, only=eip.address, late=bool(steps) or left)
 
 
-def objects_left(eip: Eip, wishes: Wishes, site: Site) -> Iterable[tuple[str, str]]:
+def objects_left(eip: Eip, wishes: Wishes, site: Site, leaving: Leavers) -> Iterable[tuple[str, str]]:
     """What of an EIP's objects is still not as asked."""
     for one in [eip] if wishes.state == "present" else _each(eip, site):
-        state = "detached" if wishes.state != "present" and _shared(one, site) else wishes.state
+        state = "detached" if wishes.state != "present" and _shared(one, site, leaving) else wishes.state
         yield from unfinished_objects(one, state, objects_of(site))
 
 
@@ -80,9 +87,11 @@ def _each(eip: Eip, site: Site) -> list[Eip]:
     return [replace(eip, address=address) for address in addresses]
 
 
-def _shared(eip: Eip, site: Site) -> bool:
+def _shared(eip: Eip, site: Site, leaving: Leavers) -> bool:
+    """Whether somebody besides the holder has the address and keeps it."""
     claim = site.claims.get(eip.address or "")
-    return claim is not None and any(one.holder != eip.holder for one in claim.claimants)
+    others = [one.holder for one in claim.claimants if one.holder != eip.holder] if claim else []
+    return any(not leaving & {(other, eip.kind, eip.address), (other, eip.kind, None)} for other in others)
 
 
 def objects_refused(eip: Eip, wishes: Wishes, site: Site) -> list[Problem]:
@@ -96,7 +105,25 @@ def objects_refused(eip: Eip, wishes: Wishes, site: Site) -> list[Problem]:
     for rule in site.rules_by_external.get(eip.address or "", []):
         text = f"{eip.address} is held by the default VPC (NAT rule {rule.type} -> {rule.logical_ip})"
         found.append(Problem(path, text, HELD_HINT))
-    return found
+    return [*found, *_held_elsewhere(eip, site)]
+
+
+def _held_elsewhere(eip: Eip, site: Site) -> Iterable[Problem]:
+    """A NAT rule of yet another VPC's router at the address, which no object has made: two routers would answer."""
+    objects = objects_of(site)
+    own = objects.router_of(objects.vpc_of(eip.holder)).by_external.get(eip.address or "", ())
+    known = {(rule.type, rule.external_ip, rule.logical_ip) for rule in own}
+    known |= {(kind, address, ip) for kind, _vpc, address, ip in objects.made if address == eip.address}
+    for rule in site.foreign_rules.get(eip.address or "", []):
+        if (rule.type, rule.external_ip, rule.logical_ip) not in known:
+            text = f"{eip.address} is held by another router (NAT rule {rule.type} -> {rule.logical_ip})"
+            yield Problem(f"{eip.path}.address", text, HELD_HINT)
+
+
+def warnings(desired: Iterable[Eip], site: Site) -> list[str]:
+    """What will work less than one expects, of all EIPs that objects make."""
+    mine = [eip for eip in desired if eip.address and site.by_objects(eip)]
+    return list(dict.fromkeys(text for eip in mine for text in object_warnings(eip, objects_of(site))))
 
 
 def shown_by_objects(eip: Eip, site: Site, before: Mapping[str, Any], state: str | None = None) -> dict[str, Any]:

@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from ansible_collections.kubeovn.core.plugins.module_utils._eip import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import problems
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import wants_objects
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Holder, Step
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site as Seen
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import warnings
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Holder, NatRule, Step
 from support.eip_cases import ask, wish
 from support.eip_world import World
 from support.vpc_cases import ONE, TWO, WEB
@@ -149,6 +154,70 @@ def test_one_snat_address_is_claimed_by_many(site: Site, web: Holder, db: Holder
     site.run(ask((web, None), kind="snat"), state="absent")
     assert rows(site) == [(ONE, "10.9.0.3")]
     assert ("ovn-eips", "eip-10-4-19-101") in site.vpc.objects
+
+
+@pytest.mark.parametrize("address", [None, ONE])
+def test_the_ovneip_goes_when_all_who_share_it_leave_at_once(
+    site: Site, web: Holder, db: Holder, address: str | None
+) -> None:
+    site.run(ask((web, ONE), (db, ONE), kind="snat"))
+    site.run(ask((web, address), (db, address), kind="snat"), state="absent")
+    assert not site.vpc.objects
+    assert not site.world.claims
+    assert site.done.count("delete_address") == 1
+
+
+def test_another_routers_rule_at_the_address_is_named(site: Site, web: Holder) -> None:
+    theirs = NatRule("theirs", "dnat_and_snat", ONE, "10.8.0.2")
+    seen = site.observe((), wish())
+    seen = replace(seen, ovn=replace(seen.ovn, foreign_rules=(theirs,)))
+    found = problems(ask((web, ONE)), wish(), seen)
+    assert [f"{ONE} is held by another router" in str(one) for one in found] == [True]
+    site.run(ask((web, ONE)))
+    seen = site.observe((), wish())
+    own = replace(seen, ovn=replace(seen.ovn, foreign_rules=tuple(site.vpc.rows)))
+    assert not problems(ask((web, ONE)), wish(), own)
+
+
+def test_what_works_less_than_expected_is_said(site: Site, web: Holder) -> None:
+    asked = ask((web, ONE))
+    view = Seen(site.observe(asked, wish()))
+    assert warnings(asked, view) == [
+        f"VPC shop has no static route 0.0.0.0/0: {ONE} answers hosts of the external Subnet, and nobody farther away"
+    ]
+
+
+class Counted(tuple[Any, ...]):
+    """Records that count how often one of them is looked at."""
+
+    looked: ClassVar[int] = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for one in tuple.__iter__(self):
+            Counted.looked += 1
+            yield one
+
+
+def test_records_are_not_searched_once_more_for_each_eip() -> None:
+    def looked(number: int) -> int:
+        crowd = Site()
+        names = [crowd.add(f"w{i}", f"10.9.{i // 200}.{i % 200 + 2}") for i in range(number)]
+        asked = ask(*[(holder, f"10.4.19.{index + 2}") for index, holder in enumerate(names)])
+        crowd.run(asked)
+        seen = crowd.observe(asked, wish())
+        objects = seen.objects
+        assert objects is not None
+        assert objects.routers is not None
+        routers = {name: replace(one, rules=Counted(one.rules)) for name, one in objects.routers.items()}
+        objects = replace(objects, rules=Counted(objects.rules), eips=Counted(objects.eips), routers=routers)
+        seen, Counted.looked = replace(seen, objects=objects), 0
+        assert not problems(asked, wish(), seen)
+        assert not plan(asked, wish(), seen).steps
+        assert not unfinished(asked, wish(), seen)
+        assert plan(asked, wish("absent"), seen).steps
+        return Counted.looked
+
+    assert looked(160) == 4 * looked(40)
 
 
 def test_ports_are_of_other_vpcs_only(site: Site, web: Holder) -> None:
