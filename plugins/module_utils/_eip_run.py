@@ -8,7 +8,7 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -33,6 +33,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFa
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, Deadline, until
 
 Problems = dict[str, list[Problem]]  # by the path of the EIP that they are of
+PORTION = 100  # claims that are made before the first of their holders are written
 ROUNDS = 300  # other runs can be faster at an address so many times
 
 
@@ -73,6 +74,7 @@ class Run:
     bad: Problems = field(default_factory=dict)
     planned: Plan = field(init=False)
     done: dict[tuple[Any, ...], Step] = field(default_factory=dict)
+    tried: set[tuple[Any, ...]] = field(default_factory=set)  # claims that need not be made again
     unknown: list[Step] = field(default_factory=list)  # claims of which nobody knows yet whether they were made
     waiting: int = 0  # EIPs that were not as asked at the last look
 
@@ -109,34 +111,56 @@ class Run:
         return [eip for eip in self.desired if eip.path not in self.bad]
 
     def claim(self, all_or_nothing: bool = False) -> None:
-        """Make the addresses the holders', before anything else is written: of several runs one gets each."""
+        """Make the addresses the holders', before anything of theirs is written: of several runs one gets each.
+
+        Many are claimed and begun in portions: Kube-OVN's controller is the ceiling, and works on the first meanwhile.
+        """
         mine: list[Step] = []
-        for _round in range(ROUNDS):
-            steps = [step for step in self.planned.steps if step.action in (HOME, CLAIM)]
-            if not steps:
-                break
+        losses = 0
+        while steps := self._to_claim():
+            portion = steps if all_or_nothing else steps[:PORTION]
             before = set(self.bad)
-            faster = self._do(steps)
-            mine += [step for step in steps if step.action == CLAIM]
-            claims, unreadable = self.look.claims()
-            self.seen = replace(self.seen, claims=claims, unreadable=unreadable, claims_home=True)
-            self._note_unknown()
+            faster = self._do(portion)
+            mine += [step for step in portion if step.action == CLAIM]
+            self._look_at_claims()
             if faster:
                 refused = {path: found for path, found in self.bad.items() if path not in before}
                 self._decide()
                 self.bad = {**self.bad, **refused}
+                losses += 1
             self._give_in_to_twins(mine)
             if all_or_nothing and self.bad:
                 self._do(_given_back(mine, Site(self.seen)))
                 return
-            if not faster:
+            if losses >= ROUNDS:
+                self._give_up_claiming()
                 break
-        else:
-            for step in (step for step in self.planned.steps if step.action == CLAIM):
-                problem = Problem(step.data["name"], "other runs were faster, again and again", "run again")
-                self.bad.setdefault(path_of(step), []).append(problem)
+            if not faster:
+                self.tried.update(key_of(step) for step in portion)
+                self._begin({path_of(step) for step in portion} if len(portion) < len(steps) else ())
         if self.bad:  # without a claim nothing else is written
             self.planned = plan(self.viable, self.wishes, self.seen)
+
+    def _to_claim(self) -> list[Step]:
+        """The claims that are still to be made, the namespace before them."""
+        steps = [step for step in self.planned.steps if step.action in (HOME, CLAIM) and path_of(step) not in self.bad]
+        return [step for step in steps if key_of(step) not in self.tried]
+
+    def _begin(self, paths: Collection[str]) -> None:
+        """Write at once what is for EIPs that are claimed."""
+        steps = [step for step in self.planned.steps if step.action not in (HOME, CLAIM) and not is_late(step)]
+        self._do([step for step in steps if path_of(step) in paths and path_of(step) not in self.bad])
+
+    def _look_at_claims(self) -> None:
+        """What is claimed by now, and whether this run has made those of which it got no answer."""
+        claims, unreadable = self.look.claims()
+        self.seen = replace(self.seen, claims=claims, unreadable=unreadable, claims_home=True)
+        self._note_unknown()
+
+    def _give_up_claiming(self) -> None:
+        for step in self._to_claim():
+            problem = Problem(step.data["name"], "other runs were faster, again and again", "run again")
+            self.bad.setdefault(path_of(step), []).append(problem)
 
     def _note_unknown(self) -> None:
         """Claims whose answer was lost, and that are there: this run has made them, as far as anybody can tell."""
@@ -187,7 +211,7 @@ class Run:
     ) -> None:
         """Do what can be done, look again, until nothing is left to do and all is as asked; or note what is not."""
         now = [step for step in self.planned.steps if step.action not in (HOME, CLAIM) and not is_late(step)]
-        self._do(self._agreed(now))
+        self._do(self._agreed([step for step in now if key_of(step) not in self.done]))
         if not self.planned.steps and not self._left():
             return
 

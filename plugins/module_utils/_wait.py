@@ -8,6 +8,7 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -75,11 +76,13 @@ def until(
 ) -> T:
     """Probe until `done` says yes and return what was seen. It probes at least once, and once more at the deadline.
 
-    left: how much is still to come. Whenever that is less than ever before, the timeout begins anew.
+    left: how much is still to come. Whenever that is less than ever before, the timeout begins anew, and from how fast
+    it became less follows when the end is worth a look.
     """
     clock = clock or SystemClock()
     start = clock.monotonic()
     pause, least = FIRST_PAUSE, None
+    earlier: tuple[float, int] | None = None
     while True:
         began = clock.monotonic()
         seen = probe()
@@ -93,5 +96,16 @@ def until(
             raise Deadline(seen, timeout)
         # A look at thousands of pods takes time that the controller, which is waited for, needs too.
         rest = SHARE * (now - began) if left else 0.0
-        clock.sleep(min(max(pause, rest), remaining))
+        latest = (began, left(seen)) if left else None
+        soon = _until_end(earlier, latest, now)
+        clock.sleep(min(max(pause, rest), max(soon, pause), remaining))
+        earlier = latest
         pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _until_end(earlier: tuple[float, int] | None, latest: tuple[float, int] | None, now: float) -> float:
+    """Seconds until nothing is left, if it goes on as between two looks: (when, how much was left). Else infinite."""
+    if earlier is None or latest is None or latest[1] >= earlier[1]:
+        return math.inf
+    pace = (latest[0] - earlier[0]) / (earlier[1] - latest[1])
+    return latest[1] * pace - (now - latest[0])

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import PORTION, Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Problem, Step
 from support.eip_cases import ask, claimed, draw, matches, rules, wish
@@ -173,3 +173,34 @@ def test_pruning_still_takes_what_both_looks_find(site: RunSite) -> None:
     run = Run([], wish("pruned"), site, site.act)
     run.settle(5, site.clock)
     assert claimed(site.world) == {}
+
+
+# --- many -----------------------------------------------------------------------------------------------------------
+
+
+def test_of_many_the_first_are_written_while_the_last_are_not_yet_claimed(site: RunSite) -> None:
+    pods = [site.world.add_pod(f"p{index}", f"10.253.1.{index + 2}") for index in range(PORTION + 5)]
+    site.world.settle()
+    order: list[tuple[str, str]] = []
+
+    def act(steps: Sequence[Step]) -> Done:
+        order.extend((step.action, step.data.get("path", "")) for step in steps)
+        return site.act(steps)
+
+    asked = draw(*pods, pool="10.4.19.100-10.4.19.250")
+    run = Run(asked, wish(), site, act)
+    run.claim()
+    run.settle(60, site.clock)
+    assert said(run) == ""
+    assert len(claimed(site.world)) == len(rules(site.world)) == len(pods)
+    for eip in asked:
+        assert order.index(("claim", eip.path)) < order.index(("annotate_pod", eip.path))
+    assert order.index(("annotate_pod", asked[0].path)) < order.index(("claim", asked[-1].path))
+    assert len(order) == len(set(order))
+
+
+def test_with_all_or_nothing_nothing_is_written_before_all_is_claimed(site: RunSite) -> None:
+    pods = [site.world.add_pod(f"p{index}", f"10.253.1.{index + 2}") for index in range(PORTION + 5)]
+    run = Run(draw(*pods, pool="10.4.19.100-10.4.19.250"), wish(), site, site.act)
+    run.claim(all_or_nothing=True)
+    assert (len(claimed(site.world)), site.writes) == (len(pods), [])

@@ -68,3 +68,20 @@ def test_the_systems_clock_runs() -> None:
     before = clock.monotonic()
     clock.sleep(0.01)
     assert clock.monotonic() - before >= 0.01
+
+
+def test_the_last_look_comes_soon_after_the_end_of_long_work() -> None:
+    """A look takes 1.2 s, so that a pause would be 12 s: how fast the work goes tells when the last one is due."""
+    clock = HandClock()
+    looks: list[float] = []
+
+    def probe() -> int:
+        looks.append(clock.now)
+        left = max(0, round(1000 - (clock.now - 100) * 6.5))
+        clock.now += 1.2
+        return left
+
+    until(probe, lambda left: left == 0, 60, clock, left=lambda left: left)
+    end = 100 + 1000 / 6.5
+    assert looks[-1] < end + 2.5
+    assert len(looks) < 22
