@@ -13,8 +13,16 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import PREFIX
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_adopt import adopted_by_objects
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
-from ansible_collections.kubeovn.core.plugins.module_utils._model import SNAT, Claim, Eip, Holder, Problem
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    ANNOTATION,
+    SNAT,
+    Claim,
+    Eip,
+    Holder,
+    Problem,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._pools import Pool, free
 
 
@@ -32,14 +40,15 @@ class Wishes:
 
 
 def adopted(site: Site) -> list[Eip]:
-    """Every EIP of the cluster that annotations ask for, as if it was asked for here: a hand-built site."""
+    """Every EIP of the cluster that annotations or objects ask for, as if it was asked for here: a hand-built site."""
     found: dict[tuple[Holder, str], Eip] = {}
     for holder, kind, _address in site.asked_at_all():
         pod = site.pod_of(holder)
         works = pod.asks(kind) if pod else None  # what Kube-OVN goes by
         address = works or site.asked_by(holder, kind)[0]
-        found.setdefault((holder, kind), Eip(holder, address, f"adopted[{kind} of {holder}]", kind))
-    return list(found.values())
+        eip = Eip(holder, address, f"adopted[{kind} of {holder}]", kind, backend=ANNOTATION)
+        found.setdefault((holder, kind), eip)
+    return [*found.values(), *adopted_by_objects(site)]
 
 
 def assign(asked: Sequence[Eip], wishes: Wishes, site: Site) -> tuple[list[Eip], list[Problem]]:

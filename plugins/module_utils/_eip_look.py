@@ -100,9 +100,10 @@ class Eyes:
         observed = self._with_ovn(observed, desired)
         observed = self._with_home(observed)
         distributed = (config or {}).get("type") == "distributed"
-        if wants_objects(desired, observed, any(_managed(item) for item in ovn_eips or ())):
-            observed = self._with_objects(observed, desired, distributed)
         whole = wishes.state == "pruned" or (wishes.adopt and not desired)
+        made = any(_managed(item) for item in ovn_eips or ())
+        if wants_objects(desired, observed, made, whole):
+            observed = self._with_objects(observed, desired, distributed)
         observed = self._with_declared(observed) if wishes.state == "pruned" else observed
         return self._with_kept(observed) if whole or wants_kept(desired, wishes, observed) else observed
 
@@ -178,7 +179,8 @@ class Eyes:
             if isinstance(answer, ClusterError):
                 raise answer
         site = Site(observed)
-        pods = {eip.holder: site.pods_of(eip.holder) for eip in desired}
+        everybody = [site.holder_of(pod) for pod in observed.pods if pod.vpc not in (None, DEFAULT_VPC)]
+        pods = {holder: site.pods_of(holder) for holder in ([eip.holder for eip in desired] or everybody)}
         first = {holder: [site.pod_of(holder), *group] for holder, group in pods.items() if group}
         holders = {holder: [pod for pod in group if pod] for holder, group in first.items()}
         routers = read_routers(self.northbound.nb) if self.northbound else None
@@ -234,8 +236,13 @@ def _with_config(observed: Observed, config: Mapping[str, str] | None) -> Observ
     )
 
 
-def wants_objects(desired: Sequence[Eip], observed: Observed, managed: bool) -> bool:
-    """Whether an EIP may be made of objects. managed: whether the collection has made an OvnEip in this cluster."""
+def wants_objects(desired: Sequence[Eip], observed: Observed, managed: bool, whole: bool = False) -> bool:
+    """Whether an EIP may be made of objects. managed: whether the collection has made an OvnEip in this cluster.
+
+    whole: what is asked is about all that the cluster has.
+    """
+    if whole and observed.ovn_eips:
+        return True
     site = Site(observed)
     others = managed or any(pod.vpc not in (None, DEFAULT_VPC) for pod in observed.pods)
     for eip in desired:

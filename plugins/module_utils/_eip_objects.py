@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import (
@@ -245,6 +245,17 @@ def _delete(
             yield _step(FREE, text, rule, request, body)
         else:
             yield _remind(rule, request)
+
+
+def abandoned_rule(rule: RuleView, request: Request, seen: Objects) -> Iterable[Step]:
+    """Steps that delete a rule whose holder is gone: nobody's traffic ends with it. Its OvnEip is not touched."""
+    for step in _delete([rule], seen, request, keep_addresses=True):
+        yield replace(step, interrupts=None, lasting=False)
+
+
+def abandoned_address(eip: OvnEipView, request: Request) -> Step:
+    """The step that deletes an OvnEip whose holders are gone, or sees to it that Kube-OVN does so in the end."""
+    return _remind(eip, request) if eip.deleting else _delete_one(eip, request)
 
 
 def _lost(rule: RuleView, seen: Objects) -> str | None:

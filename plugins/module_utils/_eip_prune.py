@@ -11,8 +11,13 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_gone import gone_of
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_prune import prune_objects
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import KINDS
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import (
     KUBE_OVN,
     POLICY_MATCH,
@@ -20,7 +25,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import (
     Site,
     is_eip_rule,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, clean, merged, release
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, RELEASE, clean, merged, release
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIP,
     NAT_TYPES,
@@ -44,29 +49,59 @@ def prune(observed: Observed) -> tuple[Plan, list[Problem]]:
         return Plan((), {}, {}), [Problem("state", text, "give access to OVN: see ovn_connection")]
     steps = list(_cleaning(site))
     going = {row for step in steps for row in step.data["rules"]}
-    unclear = list(_unclear(site, going))
+    objects = prune_objects(site)
+    unclear = [*_unclear(site, going), *objects.unclear]
+    steps += sorted(objects.steps, key=lambda step: OBJECT_ORDER.index(step.action))
     for claim in observed.claims:
         gone, doubt = _abandoned(claim, site)
         staying = [rule for rule in site.rules_by_external.get(claim.address, []) if rule not in going]
         if doubt:
             unclear.append(doubt)
-        elif gone and claim.address in observed.ovn_eips:
-            text = f"OvnEip {observed.ovn_eips[claim.address]} still has it, and {gone[0]} is gone"
-            unclear.append(Problem(f"claim {claim.address}", text, "release it by holder and address: state: absent"))
         elif gone and _some_stay(gone, claim):
-            steps.append(merged([release(holder, claim, "") for holder in gone]))
+            late = any((claim.address, str(holder)) in objects.used for holder in gone)
+            steps.append(merged([release(holder, claim, "", late) for holder in gone]))
+        elif gone and claim.address in objects.going:
+            steps.append(release(None, claim, "", late=True))
+        elif gone and (why := objects.staying.get(claim.address) or _elsewhere(claim, site)):
+            text = f"{why}, and {gone[0]} is gone"
+            unclear.append(Problem(f"claim {claim.address}", text, "release it by holder and address: state: absent"))
         elif gone and not staying:
             steps.append(release(None, claim, ""))
-    view = {"nat_rules": _texts(observed.ovn.nat_rules), "policies": [one.match for one in observed.ovn.policies]}
-    before = {**view, "claims": sorted(site.claims)}
+    return Plan(tuple(steps), *(_views(site, steps) if steps else ({}, {}))), unclear
+
+
+def _views(site: Site, steps: Sequence[Step]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All that may be left over, before and after the steps."""
+    observed, objects = site.observed, site.observed.objects
+    names: set[tuple[str, str]] = set()
+    if objects:
+        names = {(one.resource, one.name) for one in objects.eips} | {(one.resource, one.name) for one in objects.rules}
+    ends = {(one.data["resource"], one.data["name"]) for one in steps if one.action in OBJECT_ORDER}
     dropped = {row for step in steps if step.action == CLEAN for row in (*step.data["rules"], *step.data["policies"])}
-    freed = {step.data["before"].address for step in steps if step.action != CLEAN and step.data["after"] is None}
+    freed = {step.data["before"].address for step in steps if step.action == RELEASE and step.data["after"] is None}
+    before = {
+        "nat_rules": _texts(observed.ovn.nat_rules),
+        "policies": [one.match for one in observed.ovn.policies],
+        "claims": sorted(site.claims),
+    }
     after = {
         "nat_rules": _texts(rule for rule in observed.ovn.nat_rules if rule not in dropped),
         "policies": [one.match for one in observed.ovn.policies if one not in dropped],
         "claims": sorted(set(site.claims) - freed),
     }
-    return Plan(tuple(steps), before if steps else {}, after if steps else {}), unclear
+    if ends:
+        before["objects"], after["objects"] = _named(names), _named(names - ends)
+    return before, after
+
+
+def _named(objects: Iterable[tuple[str, str]]) -> list[str]:
+    return sorted(f"{KINDS[resource]} {name}" for resource, name in objects)
+
+
+def _elsewhere(claim: Claim, site: Site) -> str | None:
+    """The rule of another router at a claimed address that no object explains."""
+    rules = site.foreign_rules.get(claim.address, [])
+    return f"another router has NAT rule {rules[0].type} -> {rules[0].logical_ip}" if rules else None
 
 
 def _texts(rules: Iterable[NatRule]) -> list[str]:
@@ -149,15 +184,8 @@ def _is_idle(address: str, stale: list[NatRule], site: Site) -> bool:
 
 def _abandoned(claim: Claim, site: Site) -> tuple[list[Holder], Problem | None]:
     """The claim's holders that are gone; or why that cannot be told."""
-    gone = [one.holder for one in claim.claimants if not site.exists(one.holder)]
-    if any(holder.kind == "VirtualMachine" for holder in gone) and site.observed.vms is None:
-        text = "its holder is a VirtualMachine, and the cluster has no KubeVirt"
-        return [], Problem(f"claim {claim.address}", text, "release it by vm and address, if KubeVirt is gone for good")
-    ordinal = [holder for holder in gone if holder.kind == "Pod" and holder.name.rpartition("-")[2].isdigit()]
-    if ordinal:
-        text = f"{ordinal[0]} is not there, and may be of a StatefulSet that brings it back"
-        return [], Problem(f"claim {claim.address}", text, "release it by pod and address, if it is gone for good")
-    return gone, None
+    gone, doubt = gone_of([one.holder for one in claim.claimants], site)
+    return gone, Problem(f"claim {claim.address}", *doubt) if doubt else None
 
 
 def _some_stay(gone: list[Holder], claim: Claim) -> bool:

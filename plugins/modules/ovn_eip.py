@@ -48,7 +48,7 @@ options:
   eips:
     description:
       - The EIPs, each with its one holder. Nobody else's are looked at.
-      - Left out only with O(adopt=true), for every address that annotations name, and with O(state=pruned).
+      - Left out only with O(adopt=true), for every address that annotations or objects name, and with O(state=pruned).
     type: list
     elements: dict
     suboptions:
@@ -136,8 +136,9 @@ options:
       - V(absent) releases the claim as well. A holder that exists no more is no error. When the address is given, what
         a deleted machine left behind in OVN goes too.
       - V(pruned) is for the whole cluster, without O(eips). It removes NAT rules, policies and routes that Kube-OVN has
-        left behind and that something proves to be leftovers, and claims of holders that exist no more. What nothing
-        tells whose it is stays and is listed in RV(unclear). Look at its plan in check mode first.
+        left behind and that something proves to be leftovers, and claims of holders that exist no more with the objects
+        that make their EIPs in other VPCs. What nothing tells whose it is stays and is listed in RV(unclear). Look at
+        its plan in check mode first.
     type: str
     choices: [present, detached, absent, pruned]
     default: present

@@ -3,70 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import plan
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import problems
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import wants_objects
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site as Seen
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import warnings
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Holder, NatRule, Step
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, NatRule
 from support.eip_cases import ask, wish
 from support.eip_world import World
 from support.vpc_cases import ONE, TWO, WEB
-from support.vpc_world import VpcWorld
-
-
-class Site:
-    """A cluster with one VPC besides the default one: time passes when somebody sleeps, and so do the controllers."""
-
-    def __init__(self) -> None:
-        self.world, self.vpc = World(), VpcWorld()
-        self.now = 0.0
-        self.done: list[str] = []
-
-    def add(self, name: str, ip: str) -> Holder:
-        self.vpc.add_holder(name, ip, "Pod")
-        return self.world.add_pod(name, ip, namespace="shop", vpc="shop")
-
-    def observe(self, _desired: Sequence[Eip], _wishes: Wishes) -> Observed:
-        return replace(self.world.observed(), objects=self.vpc.seen())
-
-    def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
-        return tuple(self.world.claims.values()), ()
-
-    def act(self, steps: Sequence[Step]) -> Done:
-        for step in steps:
-            (self.vpc if step.action in OBJECT_ORDER else self.world).apply(step)
-            self.done.append(step.action)
-        return Done()
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.world.controller()
-        self.vpc.controller()
-
-    def run(self, asked: Sequence[Eip], **wishes: Any) -> dict[str, Any]:
-        """The result of one task, for its first EIP; what was done is in `done`."""
-        self.done = []
-        run = Run(asked, wish(**wishes), self, self.act)
-        assert not run.general
-        run.claim()
-        run.settle(60, self)
-        return report(run.desired, run.first, run.seen, run.bad)[0]
+from support.vpc_runs import VpcSite as Site
 
 
 @pytest.fixture
@@ -238,3 +190,5 @@ def test_objects_are_read_only_where_they_may_be_needed(site: Site, web: Holder)
     gone = Holder("Pod", "shop", "gone")
     assert wants_objects(ask((gone, None)), plain.observed(), managed=True)
     assert not wants_objects(ask((gone, None)), plain.observed(), managed=False)
+    assert not wants_objects([], plain.observed(), managed=False, whole=True)
+    assert wants_objects([], replace(plain.observed(), ovn_eips={ONE: "theirs"}), managed=False, whole=True)
