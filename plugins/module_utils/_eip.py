@@ -139,10 +139,8 @@ def rivals(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Eip]:
     seen = {(one.holder, kind) for one in mine.former for kind in NAT_TYPES} if mine else set()
     if claim and wishes.reassign and not (claim.kind == eip.kind == SNAT):
         seen.update((one.holder, claim.kind) for one in claim.claimants)
-    for one in site.mentions(eip.address) if wishes.reassign else ():
-        if not (one.kind == eip.kind == SNAT):
-            seen.add((one.holder, one.kind))
-    for rule in site.rules_by_external.get(eip.address, []) if wishes.reassign else ():
+    seen.update((one.holder, one.kind) for one in site.contenders(eip.address, eip.kind) if wishes.reassign)
+    for rule in site.rival_rules(eip.address) if wishes.reassign else ():
         seen.update((holder, FIP) for holder in site.holders_at(rule.logical_ip) if is_eip_rule(rule))
     for holder, kind in sorted(seen, key=lambda pair: (str(pair[0]), pair[1])):
         if holder != eip.holder:
@@ -218,7 +216,7 @@ def wants_kept(desired: Iterable[Eip], wishes: Wishes, observed: Observed) -> bo
         if wishes.state == "present" and eip.address and eip.address not in claimed:
             return True
         addresses = [eip.address] if eip.address else site.asked_by(eip.holder, eip.kind)
-        rules = [rule for one in (*addresses, *claimed) for rule in site.rules_by_external.get(one or "", [])]
+        rules = [rule for one in (*addresses, *claimed) for rule in site.idle_rules(one or "")]
         if any(
             any(is_eip_rule(rule, kind) for kind in NAT_TYPES) and not site.holders_at(rule.logical_ip)
             for rule in rules
@@ -276,8 +274,8 @@ def _in_the_way(eip: Eip, site: Site) -> list[NatRule]:
 
 def _astray(eip: Eip, site: Site) -> list[NatRule]:
     """The holder's own distributed rules that name another port: made anew, they name its own."""
-    own = site.logical_addresses(eip.holder)
-    rules = [rule for rule in site.rules_by_external.get(eip.address or "", []) if rule.logical_ip in own]
+    rules = [rule for own in site.logical_addresses(eip.holder) for rule in site.rules_by_logical.get(own, [])]
+    rules = [rule for rule in rules if rule.external_ip == eip.address]
     return [rule for rule in rules if is_eip_rule(rule, eip.kind) and site.of_another_port(rule)]
 
 
@@ -409,5 +407,7 @@ def left_behind(eip: Eip, site: Site) -> list[NatRule]:
     """Rules of the holder's EIPs that lead to an overlay address of nobody: its own of a former life."""
     claimed = [claim.address for claim in site.claims_of(eip.holder, eip.kind)]
     wanted = [eip.address] if eip.address else [*site.asked_by(eip.holder, eip.kind), *claimed]
-    rules = [rule for external in dict.fromkeys(wanted) for rule in site.rules_by_external.get(external, [])]
+    # A floating address may lead to a pod that got the overlay address since; of a shared one that cannot be told.
+    of = site.idle_rules if eip.kind == SNAT else lambda external: site.rules_by_external.get(external, [])
+    rules = [rule for external in dict.fromkeys(wanted) for rule in of(external)]
     return [rule for rule in rules if site.is_leftover(rule, eip.holder, eip.kind)]

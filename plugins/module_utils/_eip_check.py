@@ -20,6 +20,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     DEFAULT_VPC,
     FIP,
+    NAT_TYPES,
     SNAT,
     Eip,
     Holder,
@@ -237,11 +238,11 @@ def holds(eip: Eip, wishes: Wishes, site: Site) -> Iterable[str]:
     """Who else has the address and keeps it: by annotation, claim, OvnEip, or NAT rule."""
     address, holder = eip.address or "", eip.holder
     named: set[Holder] = set()
-    if any(one.holder == holder and one.kind != eip.kind for one in site.mentions(address)):
+    if any(address in site.asked_by(holder, kind) for kind in NAT_TYPES if kind != eip.kind):
         yield f"{holder} itself, as another kind than {eip.kind}"
     if not wishes.reassign:
-        for one in site.mentions(address):
-            if one.holder != holder and one.holder not in named and not one.kind == eip.kind == SNAT:
+        for one in site.contenders(address, eip.kind):
+            if one.holder != holder and one.holder not in named:
                 named.add(one.holder)
                 yield f"{one.holder} ({one.where})"
         yield from _claimed(eip, site, named)
@@ -270,9 +271,7 @@ def _claimed(eip: Eip, site: Site, named: set[Holder]) -> Iterable[str]:
 
 def _ruled(eip: Eip, wishes: Wishes, site: Site, named: set[Holder]) -> Iterable[str]:
     own = site.logical_addresses(eip.holder)
-    for rule in site.rules_by_external.get(eip.address or "", []):
-        if eip.kind == SNAT and is_eip_rule(rule, SNAT):
-            continue
+    for rule in site.rival_rules(eip.address or "", eip.kind):
         if is_eip_rule(rule) and eip.kind == FIP and (rule.logical_ip in own or site.is_leftover(rule, eip.holder)):
             continue
         words = f"(NAT rule {rule.type} {rule.external_ip} -> {rule.logical_ip})"

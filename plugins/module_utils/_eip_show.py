@@ -51,12 +51,11 @@ def _rules(holder: Holder, site: Site) -> list[NatRule]:
     for kind in NAT_TYPES:
         found += site.own_rules(holder, kind)
         named = {*site.asked_by(holder, kind), *(claim.address for claim in site.claims_of(holder, kind))}
-        rules = [rule for address in sorted(named) for rule in site.rules_by_external.get(address, [])]
-        found += [
-            rule
-            for rule in rules
-            if is_eip_rule(rule, kind) and (rule.logical_ip in own or not site.is_in_use(rule.logical_ip))
+        rules = [
+            rule for address in own for rule in site.rules_by_logical.get(address, []) if rule.external_ip in named
         ]
+        rules += [rule for address in sorted(named) for rule in site.idle_rules(address)]
+        found += [rule for rule in rules if is_eip_rule(rule, kind)]
     return found
 
 

@@ -100,6 +100,15 @@ class Site:
         self._pods = _group((self.holder_of(pod), pod) for pod in alive)
         self._pods_at = _group((address, pod) for pod in alive for address in addresses_of(pod))
         self._mentions = _group(self._all_mentions(alive))
+        # A SNAT address may have any number of holders, so that each of them must not look at all the others.
+        self._sole = _group(
+            (where, one) for where, group in self._mentions.items() for one in group if one.kind != SNAT
+        )
+        self._mentioned = {(address, one.holder) for address, group in self._mentions.items() for one in group}
+        self._unshared = _group((one.external_ip, one) for one in observed.ovn.nat_rules if not is_eip_rule(one, SNAT))
+        self._idle = _group(
+            (one.external_ip, one) for one in observed.ovn.nat_rules if one.logical_ip not in self._pods_at
+        )
         self._kept = _group((owner, address) for address, owner in (observed.kept or {}).items())
         self.claims = {claim.address: claim for claim in observed.claims}
         self._claims_of = _group((one.holder, claim) for claim in observed.claims for one in claim.claimants)
@@ -202,6 +211,10 @@ class Site:
         """The objects whose annotations name an address."""
         return self._mentions.get(address, [])
 
+    def contenders(self, address: str, kind: str) -> list[Mention]:
+        """Those of the mentions with which an address of this kind cannot be shared."""
+        return (self._sole if kind == SNAT else self._mentions).get(address, [])
+
     def asked_by(self, holder: Holder, kind: str = FIP) -> tuple[str, ...]:
         """The addresses that the holder's annotations of this kind name, without repetition."""
         workload = self.workloads.get(holder)
@@ -219,6 +232,14 @@ class Site:
         return sorted(found, key=lambda one: (one[0].namespace, one[0].kind, one[0].name, one[1], one[2]))
 
     # --- rows
+
+    def rival_rules(self, address: str, kind: str = SNAT) -> list[NatRule]:
+        """The rules of an external address with which it cannot be shared."""
+        return (self._unshared if kind == SNAT else self.rules_by_external).get(address, [])
+
+    def idle_rules(self, address: str) -> list[NatRule]:
+        """The rules of an external address that lead to no live pod."""
+        return self._idle.get(address, [])
 
     def policies_for(self, logical_ips: Collection[str]) -> list[RoutePolicy]:
         """The reroute policies of overlay addresses."""
@@ -265,7 +286,7 @@ class Site:
             asked = any(rule.external_ip in self.asked_by(other, kind) for other in others)
             used = self.is_in_use(rule.logical_ip)
             return used and claimed and kind == FIP and not asked and not self.exists(holder)
-        mentioned = any(one.holder == holder for one in self.mentions(rule.external_ip))
+        mentioned = (rule.external_ip, holder) in self._mentioned
         marked = bool(self.policies_for([rule.logical_ip]))
         # A SNAT address may serve others as well, so that it proves nothing while its holder is there.
         return marked or ((mentioned or claimed) and (kind == FIP or not self.exists(holder)))
@@ -287,10 +308,11 @@ class Site:
         """
         if self.observed.blind:
             return True
-        rules = self.rules_by_external.get(address, [])
         if kind == SNAT:
             own = [rule for rule in self.rules_by_logical.get(logical_ip, []) if is_eip_rule(rule, SNAT)]
-            return [rule.external_ip for rule in own] == [address] and not any(is_eip_rule(rule) for rule in rules)
+            floating = any(is_eip_rule(rule) for rule in self.rival_rules(address))
+            return [rule.external_ip for rule in own] == [address] and not floating
+        rules = self.rules_by_external.get(address, [])
         right = len(rules) == 1 and is_eip_rule(rules[0]) and rules[0].logical_ip == logical_ip
         return right and not self.of_another_port(rules[0])
 

@@ -76,27 +76,29 @@ def claim_steps(eip: Eip, site: Site, reassign: bool = False, rivals: Iterable[E
     new = Claim(address, eip.kind, (claimant,), eip.previous, eip.rotation, tuple(others))
     words = f"claim {address} for {holder}"
     if old is None:
-        yield _claim(eip, None, new, words)
+        yield _claim(eip, None, new, words, claimant)
     elif old.of(holder) and old.kind == eip.kind:
         yield from _renewed(eip, old, claimant, others, words)
     elif eip.kind == old.kind == SNAT:
         joined = replace(old, claimants=(*old.claimants, claimant), former=_all_former(old, others))
-        yield _claim(eip, old, joined, f"{words} as well")
+        yield _claim(eip, old, joined, f"{words} as well", claimant)
     elif reassign:
         names = ", ".join(str(one.holder) for one in old.claimants)
         left = dict.fromkeys((*(one for one in old.claimants if one.holder != holder), *old.former, *others))
-        yield _claim(eip, old, replace(new, former=tuple(left), version=old.version), f"{words}, take it from {names}")
+        taken = replace(new, former=tuple(left), version=old.version)
+        yield _claim(eip, old, taken, f"{words}, take it from {names}", claimant)
 
 
 def _renewed(eip: Eip, old: Claim, claimant: Claimant, others: Iterable[Claimant], words: str) -> Iterable[Step]:
     """The step that keeps a holder's own claim true."""
-    kept = tuple(claimant if one.holder == eip.holder and claimant.uid else one for one in old.claimants)
     former = _all_former(old, others)
-    if kept != old.claimants:
-        yield _claim(eip, old, replace(old, claimants=kept, former=former), f"{words}, which was made anew")
+    if claimant.uid and old.uid_of(eip.holder) != claimant.uid:
+        kept = tuple(claimant if one.holder == eip.holder else one for one in old.claimants)
+        made_anew = replace(old, claimants=kept, former=former)
+        yield _claim(eip, old, made_anew, f"{words}, which was made anew", claimant)
     elif former != old.former:
         names = ", ".join(str(one.holder) for one in others)
-        yield _claim(eip, old, replace(old, former=former), f"{words}, take it from {names}")
+        yield _claim(eip, old, replace(old, former=former), f"{words}, take it from {names}", claimant)
 
 
 def _all_former(old: Claim, others: Iterable[Claimant]) -> tuple[Claimant, ...]:
@@ -107,7 +109,8 @@ def _all_former(old: Claim, others: Iterable[Claimant]) -> tuple[Claimant, ...]:
 def forget(eip: Eip, claim: Claim) -> Step:
     """The step that notes that nothing is left with those whom an address was taken from."""
     names = ", ".join(str(one.holder) for one in claim.former)
-    return _claim(eip, claim, replace(claim, former=()), f"note that nothing of {claim.address} is left with {names}")
+    words = f"note that nothing of {claim.address} is left with {names}"
+    return _claim(eip, claim, replace(claim, former=()), words, Claimant(eip.holder, ""))
 
 
 def merged(steps: Sequence[Step]) -> Step:
@@ -115,21 +118,34 @@ def merged(steps: Sequence[Step]) -> Step:
     first = steps[0]
     if len(steps) == 1:
         return first
-    before, afters = first.data["before"], [step.data["after"] for step in steps]
-    if first.action == CLAIM:
-        claimants = dict.fromkeys(one for after in afters for one in after.claimants)
-    else:
-        staying = [set(after.claimants if after else ()) for after in afters]
-        claimants = dict.fromkeys(one for one in before.claimants if all(one in some for some in staying))
-    after = replace(next((one for one in afters if one), before), claimants=tuple(claimants)) if claimants else None
+    after = _joined(steps) if first.action == CLAIM else _left(steps)
     text = "; ".join(dict.fromkeys(step.text for step in steps))
     late = any(is_late(step) for step in steps)
     return replace(first, text=text, data={**first.data, "after": after, "late": late})
 
 
-def _claim(eip: Eip, old: Claim | None, new: Claim, words: str) -> Step:
+def _joined(steps: Sequence[Step]) -> Claim:
+    """A claim with all who join it: each step adds, or makes anew, its own claimant only."""
+    before: Claim | None = steps[0].data["before"]
+    afters: list[Claim] = [step.data["after"] for step in steps]
+    kept = before.claimants if before and before.kind == afters[0].kind else ()
+    claimants = {one.holder: one for one in kept}
+    for claimant in (step.data["claimant"] for step in steps):
+        claimants[claimant.holder] = claimant if claimant.uid else claimants.get(claimant.holder, claimant)
+    former = {one.holder: one for after in afters for one in after.former}
+    return replace(afters[0], claimants=tuple(claimants.values()), former=tuple(former.values()))
+
+
+def _left(steps: Sequence[Step]) -> Claim | None:
+    """A claim without all who leave it."""
+    before, leaving = steps[0].data["before"], {step.data["claimant"] for step in steps}
+    rest = tuple(one for one in before.claimants if one.holder not in leaving) if None not in leaving else ()
+    return replace(before, claimants=rest) if rest else None
+
+
+def _claim(eip: Eip, old: Claim | None, new: Claim, words: str, claimant: Claimant) -> Step:
     data = {"holder": str(eip.holder), "path": eip.path, "before": old, "after": new, "name": lease_name(new.address)}
-    return Step(CLAIM, words, None, data)
+    return Step(CLAIM, words, None, {**data, "claimant": claimant})
 
 
 def release_steps(
@@ -144,12 +160,13 @@ def release_steps(
 
 def release(holder: Holder | None, claim: Claim, path: str, late: bool = False) -> Step:
     """The step that takes a holder out of a claim; with the last one, or None for all, the claim goes."""
-    rest = tuple(one for one in claim.claimants if holder is not None and one.holder != holder)
+    rest = claim.without(holder) if holder else ()
     after = replace(claim, claimants=rest) if rest else None
-    names = ", ".join(str(one.holder) for one in claim.claimants)
-    words = f"release the claim of {holder or names} on {claim.address}"
-    data = {"holder": str(holder or names), "path": path, "before": claim, "after": after, "late": late}
-    return Step(RELEASE, words, None, {**data, "name": lease_name(claim.address)})
+    who = str(holder) if holder else ", ".join(str(one.holder) for one in claim.claimants)
+    data = {"holder": who, "path": path, "before": claim, "after": after, "late": late, "claimant": holder}
+    return Step(
+        RELEASE, f"release the claim of {who} on {claim.address}", None, {**data, "name": lease_name(claim.address)}
+    )
 
 
 # --- annotations ----------------------------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import busy_rivals, is_unrouting
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import holds
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import Leavers, leavers, objects_left
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
+    SNAT,
     Eip,
     PodView,
     Problem,
@@ -105,7 +106,9 @@ def _pod_not_attached(pod: PodView, eip: Eip, site: Site) -> Found:
         yield f"Kube-OVN has not routed {name}", _routing_hint(site.observed)
     if site.observed.blind:
         return
-    rules = site.rules_by_external.get(address, [])
+    rules = site.rival_rules(address, kind)
+    if kind == SNAT:  # of the rules of a shared address only its own
+        rules = [*rules, *(rule for rule in site.rules_by_logical.get(pod.ip, []) if is_eip_rule(rule, SNAT))]
     if not site.rule_right(address, pod.ip, kind):
         seen = ", ".join(f"{rule.type} {rule.external_ip} -> {rule.logical_ip}" for rule in rules) or "none"
         hint = "does kube-ovn-controller run with --enable-eip-snat, and is the pod on an overlay subnet?"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -341,9 +342,22 @@ class Claim:
     version: str | None = None  # resourceVersion of the Lease that it was read from
     created: str = ""  # when it was made, as the API server writes it: later ones are greater
 
+    @cached_property
+    def _places(self) -> dict[Holder, int]:
+        return {one.holder: place for place, one in enumerate(self.claimants)}
+
     def of(self, holder: Holder) -> bool:
         """Whether it is this holder's too."""
-        return any(claimant.holder == holder for claimant in self.claimants)
+        return holder in self._places
+
+    def uid_of(self, holder: Holder) -> str:
+        """The uid that the holder had when it claimed."""
+        return self.claimants[self._places[holder]].uid
+
+    def without(self, holder: Holder) -> tuple[Claimant, ...]:
+        """Its other claimants. Of hundreds of holders each asks."""
+        place = self._places.get(holder, len(self.claimants))
+        return (*self.claimants[:place], *self.claimants[place + 1 :])
 
 
 @dataclass(frozen=True)
