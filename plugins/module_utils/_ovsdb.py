@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A small OVSDB client (RFC 7047), standard library only: select and transact over tcp, unix or a command.
+"""A small OVSDB client (RFC 7047), standard library only: over tcp, ssl, unix or a command.
 
-It replicates nothing: one `transact` of the columns asked for is many times faster than an IDL.
+It selects, writes guarded, and waits for changes instead of polling (`Client.wait_until`). It replicates nothing: one
+`transact` of the columns asked for is many times faster than an IDL.
 
 Private to this collection: no promise is made to other users.
 """
@@ -13,12 +14,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ansible_collections.kubeovn.core.plugins.module_utils._jsonrpc import (
     ConnectionLost,
     OvsdbError,
     StreamTransport,
+    Tls,
     Unreachable,
     parse_endpoints,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "OvsdbError",
     "Query",
     "Row",
+    "Tls",
     "Unreachable",
     "connect",
     "decode",
@@ -54,6 +57,9 @@ CENTRAL_SOCKETS = {NB_DATABASE: "unix:/var/run/ovn/ovnnb_db.sock", SB_DATABASE: 
 
 READS = frozenset({"select", "wait", "comment"})  # operations that can be sent again without harm
 
+POLL = 1.0  # seconds between two looks where the server cannot tell of changes
+RETRY = 0.2  # seconds until a server that went away during a wait is tried again
+FOUND = TypeVar("FOUND")
 Row = dict[str, Any]
 Operation = dict[str, Any]
 Condition = tuple[str, str, Any]
@@ -127,6 +133,19 @@ class Transport(Protocol):
     def close(self) -> None:
         """Let go of what it holds."""
 
+    @property
+    def pushes(self) -> bool:
+        """Whether the server can tell of changes by itself."""
+
+    def subscribe(self, database: str, requests: Sequence[Mapping[str, Any]]) -> None:
+        """Have changes told, each request a parameter of monitor_cond; forget earlier changes."""
+
+    def unsubscribe(self) -> None:
+        """End what `subscribe` began."""
+
+    def wait(self, deadline: float) -> None:
+        """Return when looking again is worth it, at the latest at the deadline."""
+
 
 class ExecTransport:
     """JSON-RPC by the command ovsdb-client, run where the database's socket is (the ovn-central leader)."""
@@ -147,6 +166,18 @@ class ExecTransport:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    pushes = False
+
+    def subscribe(self, database: str, requests: Sequence[Mapping[str, Any]]) -> None:
+        """A command that ended tells of no changes."""
+
+    def unsubscribe(self) -> None:
+        """Nothing was begun."""
+
+    def wait(self, deadline: float) -> None:
+        """Sleep until the next look."""
+        time.sleep(max(0.0, min(POLL, deadline - time.monotonic())))
 
     def _once(self, method: str, params: Sequence[Any]) -> Any:
         remote = self._remote or CENTRAL_SOCKETS[params[0]]
@@ -172,6 +203,7 @@ class Client:
     def __init__(self, transport: Transport, database: str) -> None:
         self.transport = transport
         self.database = database
+        self.version = ""  # of the schema, once it was asked for
         self._columns: dict[str, frozenset[str]] | None = None
 
     def close(self) -> None:
@@ -188,26 +220,67 @@ class Client:
         A column that this server's schema does not have (an older OVN) is left out of the rows.
         """
         try:
-            answers = self.transact([_select(table, columns, where) for table, columns, where in queries])
+            answers = self.transact([_select(*query) for query in queries])
         except OvsdbError as error:
-            if error.code not in ("syntax error", "unknown column") or self._columns is not None:
+            known = self.columns() if error.code in ("syntax error", "unknown column") else {}
+            there = [
+                (table, [name for name in columns if name in known.get(table, columns)], where)
+                for table, columns, where in queries
+            ]
+            if all(len(less[1]) == len(query[1]) for less, query in zip(there, queries, strict=True)):
                 raise
-            known = self.columns()
-            answers = self.transact(
-                [
-                    _select(table, [name for name in columns if name in known.get(table, columns)], where)
-                    for table, columns, where in queries
-                ]
-            )
+            answers = self.transact([_select(*query) for query in there])
+        if not all(isinstance(answer.get("rows"), list) for answer in answers):
+            raise OvsdbError(f"{self.database}: a select was answered without rows")
         return [answer["rows"] for answer in answers]
+
+    def wait_until(
+        self, queries: Sequence[Query], condition: Callable[[list[list[Row]]], FOUND], timeout: float
+    ) -> FOUND:
+        """What the condition makes of the queries' rows, as soon as it is true; at the deadline, what it is then.
+
+        The server tells when one of the rows or columns asked for changes; only these are read, and only then. By
+        command it is looked every second. A connection that breaks is made anew within the time.
+        """
+        deadline = time.monotonic() + timeout
+        try:
+            while True:
+                try:
+                    if self.transport.pushes:
+                        self.transport.subscribe(self.database, self._watches(queries))
+                    value = condition(self.select_many(queries))
+                    if value or time.monotonic() >= deadline:
+                        return value
+                    self.transport.wait(deadline)
+                except Unreachable:
+                    if time.monotonic() >= deadline:
+                        raise
+                    time.sleep(RETRY)
+        finally:
+            self.transport.unsubscribe()
+
+    def _watches(self, queries: Sequence[Query]) -> list[dict[str, Any]]:
+        """Each query as a monitor of its own: one monitor must not name a column twice."""
+        known = self.columns()
+        watches = []
+        for table, columns, where in queries:
+            names = [name for name in columns if name in known.get(table, columns) and not name.startswith("_")]
+            conditions = {"where": [list(item) for item in where]} if where else {}
+            watches.append({table: [{"columns": names, "select": {"initial": False}, **conditions}]})
+        return watches
 
     def columns(self) -> dict[str, frozenset[str]]:
         """The columns of each table, as the server's schema has them."""
         if self._columns is None:
             schema = self.transport.call("get_schema", [self.database], True)
-            self._columns = {
-                name: frozenset(table["columns"]) | {"_uuid", "_version"} for name, table in schema["tables"].items()
-            }
+            try:
+                self._columns = {
+                    name: frozenset(table["columns"]) | {"_uuid", "_version"}
+                    for name, table in schema["tables"].items()
+                }
+                self.version = str(schema["version"])
+            except (AttributeError, KeyError, TypeError) as error:
+                raise OvsdbError(f"{self.database}: get_schema was answered with no schema") from error
         return self._columns
 
     def transact(self, operations: Sequence[Operation]) -> list[Row]:
@@ -221,7 +294,10 @@ class Client:
                 raise self._failed(operations, index, result)
         if len(results) < len(operations) or not all(isinstance(result, dict) for result in results):
             raise OvsdbError(f"{self.database}: transact was answered with {len(results)} incomplete results")
-        return [_decode_result(result) for result in results]
+        try:
+            return [_decode_result(result) for result in results]
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+            raise OvsdbError(f"{self.database}: transact was answered with values that are none of OVSDB's") from error
 
     def _failed(self, operations: Sequence[Operation], index: int, result: Mapping[str, Any]) -> OvsdbError:
         code, details = str(result["error"]), str(result.get("details") or "")
@@ -237,12 +313,26 @@ class Client:
                 hint="run again: it looks anew",
                 code=code,
             )
-        return OvsdbError(f"{self.database}: operation {index + 1} ({where}) failed: {code}: {details}", code=code)
+        text = f"{self.database}: operation {index + 1} ({where}) failed: {code}: {details}"
+        return OvsdbError(text, code=code, hint=self._absent(operation, code))
+
+    def _absent(self, operation: Mapping[str, Any], code: str) -> str:
+        """What this server's schema lacks of what a write names, if that is why it was refused."""
+        if operation["op"] in READS or code not in ("syntax error", "unknown column"):
+            return ""
+        known, table = self.columns(), str(operation.get("table"))
+        lacking = sorted(set(operation.get("row") or ()) - known.get(table, frozenset()))
+        what = f"columns {', '.join(lacking)} of {table}" if table in known else f"table {table}"
+        reason = f"this OVN's schema {self.version} does not have {what}: it is another version of OVN"
+        return reason if lacking else ""
 
 
-def connect(endpoint: str, database: str, timeout: float, option: str = "endpoint") -> Client:
-    """A client of the database at tcp:HOST:PORT or unix:/path, connected. `option` names the endpoint in errors."""
-    transport = StreamTransport(parse_endpoints(endpoint, option), timeout, option)
+def connect(endpoint: str, database: str, timeout: float, option: str = "endpoint", tls: Tls | None = None) -> Client:
+    """A client of the database, connected to the leader among tcp:HOST:PORT, ssl:HOST:PORT and unix:/path.
+
+    `option` names the endpoint in errors.
+    """
+    transport = StreamTransport(parse_endpoints(endpoint, option), timeout, option, database, tls)
     transport.connect(time.monotonic() + timeout)
     return Client(transport, database)
 

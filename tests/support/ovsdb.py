@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,8 @@ class OvsdbServer:
     process: subprocess.Popen[bytes] | None = None
     tcp: str = ""
     dropped: Iterable[tuple[str, str]] = field(default_factory=tuple)  # (table, column) that an older OVN lacks
+    schemas: str = "."  # folder of the schemas: OVN 25.03's, or "23.03"
+    options: Sequence[str] = ()  # more of ovsdb-server's: another remote, TLS files
 
     @property
     def unix(self) -> str:
@@ -41,7 +43,7 @@ class OvsdbServer:
 
     def start(self) -> None:
         for database, name in SCHEMAS.items():
-            schema = json.loads((Path(__file__).parent / "schemas" / name).read_text())
+            schema = json.loads((Path(__file__).parent / "schemas" / self.schemas / name).read_text())
             for table, column in self.dropped:
                 schema["tables"].get(table, {"columns": {}})["columns"].pop(column, None)
             path = self.folder / name
@@ -60,17 +62,18 @@ class OvsdbServer:
                 f"--remote=p{self.unix}",
                 "--remote=ptcp:0:127.0.0.1",
                 "--remote=db:OVN_Northbound,NB_Global,connections",
+                *self.options,
                 *(str(self.folder / f"{database}.db") for database in SCHEMAS),
             ]
         )
         port = wait_for("ovsdb-server listens", lambda: self.ports()[:1])[0]
         self.tcp = f"tcp:127.0.0.1:{port}"
 
-    def ports(self) -> list[int]:
-        """The TCP ports that it listens on, in the order of opening them."""
+    def ports(self, address: str = "127.0.0.1") -> list[int]:
+        """The ports that it listens on at an address, in the order of opening them."""
         log = self.folder / "log"
         text = log.read_text() if log.exists() else ""
-        return [int(port) for port in re.findall(r"127\.0\.0\.1: listening on port (\d+)", text)]
+        return [int(port) for port in re.findall(rf"{re.escape(address)}: listening on port (\d+)", text)]
 
     def stop(self) -> None:
         if self.process is not None:
@@ -86,10 +89,10 @@ def servers(folder: Path) -> Generator[Callable[..., OvsdbServer]]:
         raise FileNotFoundError("ovsdb-server is missing: apt-get install openvswitch-common")
     started: list[OvsdbServer] = []
 
-    def start(dropped: Iterable[tuple[str, str]] = ()) -> OvsdbServer:
+    def start(dropped: Iterable[tuple[str, str]] = (), schemas: str = ".", options: Sequence[str] = ()) -> OvsdbServer:
         place = folder / f"ovsdb{len(started)}"
         place.mkdir()
-        started.append(OvsdbServer(place, dropped=dropped))
+        started.append(OvsdbServer(place, dropped=dropped, schemas=schemas, options=options))
         started[-1].start()
         return started[-1]
 

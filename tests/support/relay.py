@@ -12,7 +12,8 @@ class Relay:
     """Listens on loopback and relays each connection.
 
     piece: pass the server's bytes on in pieces of so many. cut: close a connection after so many bytes of the
-    server's answers, on the first `cuts` connections. mute: pass nothing of what the server says.
+    server's answers, on the first `cuts` connections, once the client has asked for OVN's data (who leads is another
+    matter). mute: pass nothing of what the server says then.
     """
 
     def __init__(self, endpoint: str, piece: int = 1 << 16, cut: int = -1, cuts: int = 1 << 30, mute: bool = False):
@@ -40,28 +41,35 @@ class Relay:
             while True:
                 client, _address = self._listener.accept()
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                server = socket.create_connection(self._server)
+                try:
+                    server = socket.create_connection(self._server)
+                except OSError:  # it refuses
+                    client.close()
+                    continue
                 self._sockets += [client, server]
                 self.connections += 1
                 cut = self._cut if self.connections <= self._cuts else -1
-                threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
-                threading.Thread(target=self._back, args=(server, client, cut), daemon=True).start()
+                asked = threading.Event()
+                threading.Thread(target=self._forward, args=(client, server, asked), daemon=True).start()
+                threading.Thread(target=self._back, args=(server, client, cut, asked), daemon=True).start()
 
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+    def _forward(self, client: socket.socket, server: socket.socket, asked: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
                 self.sent += data
+                if b'["OVN_' in data:
+                    asked.set()
                 server.sendall(data)
             server.shutdown(socket.SHUT_WR)
 
-    def _back(self, server: socket.socket, client: socket.socket, cut: int) -> None:
+    def _back(self, server: socket.socket, client: socket.socket, cut: int, asked: threading.Event) -> None:
         ended = False
         with contextlib.suppress(OSError):
             while data := server.recv(1 << 16):
-                if 0 <= cut < len(data):
+                if 0 <= cut < len(data) and asked.is_set():
                     client.sendall(data[:cut])
                     break
-                for start in range(0, 0 if self._mute else len(data), self._piece):
+                for start in range(0, 0 if self._mute and asked.is_set() else len(data), self._piece):
                     client.sendall(data[start : start + self._piece])
                 self.received += data  # noted when the client has it
             else:
