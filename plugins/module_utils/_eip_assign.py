@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import PREFIX
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import vpcs_at
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_adopt import adopted_by_objects
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     ANNOTATION,
+    DEFAULT_VPC,
     SNAT,
     Claim,
     Eip,
@@ -24,6 +26,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Problem,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._pools import Pool, free
+
+Sources = dict[tuple[Pool, str], "str | None"]  # the SNAT address that holders of one pool and VPC share
 
 
 @dataclass(frozen=True)
@@ -64,27 +68,30 @@ def assign(asked: Sequence[Eip], wishes: Wishes, site: Site) -> tuple[list[Eip],
     }
     desired, problems = [], []
     draws: dict[Pool, Iterator[str]] = {}
-    sources: dict[Pool, str] = {}  # the SNAT address that holders of this task share
+    sources: Sources = {}
     for eip in asked:
         if eip.address or eip.pool is None:
             desired.append(_named(eip, wishes, site))
             continue
         draw = draws.setdefault(eip.pool, free(eip.pool, taken, site.network))
-        one = _from_pool(
-            eip,
-            eip.pool,
-            wishes,
-            site,
-            chain([sources[eip.pool]] if eip.kind == SNAT and eip.pool in sources else [], draw),
-        )
+        offers = _shared_ones(eip, eip.pool, wishes, site, sources) if eip.kind == SNAT else iter(())
+        one = _from_pool(eip, eip.pool, wishes, site, chain(offers, draw))
         if isinstance(one, Problem):
             problems.append(one)
         else:
             taken.add(one.address or "")
             if eip.kind == SNAT:
-                sources.setdefault(eip.pool, one.address or "")
+                sources[eip.pool, vpc_of(eip, site)] = one.address
             desired.append(one)
     return desired, problems
+
+
+def vpc_of(eip: Eip, site: Site) -> str:
+    """The VPC in which an EIP is, or will be."""
+    objects = site.observed.objects
+    if objects is None or not site.by_objects(eip):
+        return DEFAULT_VPC
+    return objects.vpc_of(eip.holder) or ""
 
 
 def taken_addresses(site: Site) -> set[str]:
@@ -128,8 +135,7 @@ def _from_pool(eip: Eip, pool: Pool, wishes: Wishes, site: Site, draw: Iterator[
         mine = claim if claim and claim.of(eip.holder) else None
         previous, rotation = (mine.previous, mine.rotation) if mine else (None, None)
         return replace(eip, address=kept, previous=previous, rotation=rotation)
-    shared = _shared(pool, site) if eip.kind == SNAT and not wishes.rotate else None
-    address = shared or next(draw, None)
+    address = next(draw, None)
     if address is None:
         text = f"no address of {pool} is free: each is in use, claimed, or not of the gateway's subnet"
         return Problem(f"{eip.path}.pool", text, "widen the pool, or see who has them: kubeovn.core.ovn_nat_info")
@@ -167,7 +173,26 @@ def _kept(
     return Problem(f"{eip.path}.pool", text, "adopt: true keeps that one, rotate: true gives another")
 
 
-def _shared(pool: Pool, site: Site) -> str | None:
-    """A SNAT address of the pool that other holders have already: one is enough for all."""
-    claimed = {claim.address for claim in site.claims.values() if claim.kind == SNAT} - set(site.observed.ovn_eips)
-    return pool.first_of(claimed)
+def _shared_ones(eip: Eip, pool: Pool, wishes: Wishes, site: Site, sources: Sources) -> Iterator[str]:
+    """The SNAT address of the pool that others of the VPC have already, in this task or before: one is enough for all.
+
+    sources: what was found, looked for once for each VPC.
+    """
+    place = (pool, vpc_of(eip, site))
+    if place not in sources and not wishes.rotate:
+        claims = [claim for claim in site.claims.values() if claim.kind == SNAT]
+        sources[place] = pool.first_of({claim.address for claim in claims if _is_of(claim, place[1], site)})
+    if address := sources.get(place):
+        yield address
+
+
+def _is_of(claim: Claim, vpc: str, site: Site) -> bool:
+    """Whether a SNAT address is one of this VPC, and what makes it there is ours."""
+    objects = site.observed.objects
+    if objects is None:
+        return vpc == DEFAULT_VPC and claim.address not in site.observed.ovn_eips
+    eip = objects.eip_at(claim.address)
+    if vpc == DEFAULT_VPC and eip is not None:
+        return False
+    used = vpcs_at(claim.address, [one.holder for one in claim.claimants], objects)
+    return used <= {vpc} and (vpc == DEFAULT_VPC or bool(used)) and (eip is None or eip.managed)

@@ -15,7 +15,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._addresses import not
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import objects_refused
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import objects_refused, torn
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     DEFAULT_VPC,
@@ -79,8 +79,8 @@ def gateway_problems(site: Site) -> list[Problem]:
 
 def problems(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> list[Problem]:
     """Everything for which single EIPs are refused before the first write."""
-    found: list[Problem] = []
     site = Site(observed)
+    found: list[Problem] = list(torn(desired, site)) if wishes.state == "present" else []
     for eip in desired:
         if site.by_objects(eip):
             found += _by_objects(eip, wishes, site) if wishes.state == "present" else []

@@ -131,6 +131,14 @@ def leads_to(rule: RuleView, holder: Holder, seen: Objects) -> bool:
     return rule.ip_name == seen.port_of(holder) or (ip is not None and place == (seen.vpc_of(holder), ip.v4))
 
 
+def vpcs_at(address: str, holders: Iterable[Holder], seen: Objects, but: Holder | None = None) -> set[str]:
+    """The VPCs whose routers an address is used by, or will be once these holders have it. but: who does not count."""
+    eip = seen.eip_at(address)
+    users = [rule for rule in (seen.users_of(eip) if eip else []) if rule.holder != str(but)]
+    found = {rule.done_vpc or rule.vpc for rule in users}
+    return {vpc for vpc in (*found, *(seen.vpc_of(one) for one in holders if one != but)) if vpc}
+
+
 def wanted_rules(request: Request, seen: Objects) -> list[Wanted]:
     """The rules that the EIP needs: none before the holder has an overlay address."""
     ip, vpc = seen.ip_of(request.holder), seen.vpc_of(request.holder)

@@ -165,7 +165,8 @@ class Site:
         # An IP object tells the name of its owner, and not the kind: with a machine of that name it is the machine's.
         if holder.kind == "Deployment" or (holder != vm and vm in self.workloads):
             return tuple(seen)
-        return tuple(seen or self._kept.get((holder.namespace, holder.name), ()))
+        kept = self._kept.get((holder.namespace, holder.name), ())
+        return tuple(seen or (address for address in kept if address not in self._pods_at))  # not a namesake's
 
     def holders_at(self, logical_ip: str) -> list[Holder]:
         """Whose an overlay address is: the holders of the live pods that have it, or of whom it is kept for."""

@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes, vpc_of
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import (
     attach_objects,
     detach_objects,
     held_addresses,
+    vpcs_at,
     wanted_rules,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_check import (
@@ -29,7 +30,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_check im
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import KINDS, Objects
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import claim_steps, release_steps
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Problem, Step
+from ansible_collections.kubeovn.core.plugins.module_utils._model import SNAT, Eip, Holder, Problem, Step
 
 Leavers = frozenset[tuple[Holder, str, str | None]]
 HELD_HINT = "release it there first (state: absent), or choose another address"
@@ -105,7 +106,7 @@ def objects_refused(eip: Eip, wishes: Wishes, site: Site) -> list[Problem]:
     for rule in site.rules_by_external.get(eip.address or "", []):
         text = f"{eip.address} is held by the default VPC (NAT rule {rule.type} -> {rule.logical_ip})"
         found.append(Problem(path, text, HELD_HINT))
-    return [*found, *_held_elsewhere(eip, site)]
+    return [*found, *_held_elsewhere(eip, site), *_of_another_vpc(eip, site)]
 
 
 def _held_elsewhere(eip: Eip, site: Site) -> Iterable[Problem]:
@@ -118,6 +119,29 @@ def _held_elsewhere(eip: Eip, site: Site) -> Iterable[Problem]:
         if (rule.type, rule.external_ip, rule.logical_ip) not in known:
             text = f"{eip.address} is held by another router (NAT rule {rule.type} -> {rule.logical_ip})"
             yield Problem(f"{eip.path}.address", text, HELD_HINT)
+
+
+def _of_another_vpc(eip: Eip, site: Site) -> Iterable[Problem]:
+    """A SNAT address is shared inside of one VPC only: of two routers with it, one gets what the other waits for."""
+    claim, objects = site.claims.get(eip.address or ""), objects_of(site)
+    if eip.kind != SNAT or claim is None:
+        return
+    used = vpcs_at(claim.address, [one.holder for one in claim.claimants], objects, but=eip.holder)
+    for vpc in sorted(used - {objects.vpc_of(eip.holder)}):
+        text = f"{eip.address} is a SNAT address of VPC {vpc}, and can be of one VPC only"
+        yield Problem(f"{eip.path}.address", text, "choose another address for this VPC")
+
+
+def torn(desired: Iterable[Eip], site: Site) -> Iterable[Problem]:
+    """SNAT addresses that one task asks for in several VPCs."""
+    asked = [(eip, vpc_of(eip, site)) for eip in desired if eip.kind == SNAT and eip.address]
+    places: dict[str | None, set[str]] = {}
+    for eip, vpc in asked:
+        places.setdefault(eip.address, set()).add(vpc)
+    for eip, _vpc in asked:
+        if len(places[eip.address]) > 1:
+            text = f"{eip.address} is asked for in VPCs {', '.join(sorted(places[eip.address]))}"
+            yield Problem(f"{eip.path}.address", text, "a SNAT address can be of one VPC only")
 
 
 def warnings(desired: Iterable[Eip], site: Site) -> list[str]:

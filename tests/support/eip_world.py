@@ -9,13 +9,14 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Claim,
     Claimant,
+    GatewayNode,
     Holder,
     NatRule,
     Ovn,
@@ -49,6 +50,9 @@ class World:
     routes: list[SourceRoute] = field(default_factory=list)
     claims: dict[str, Claim] = field(default_factory=dict)
     home: bool = False  # the claims' namespace exists
+    ips: tuple[str, ...] = ()  # of IP objects on the external network
+    foreign_rules: list[NatRule] = field(default_factory=list)  # of other routers
+    nodes: tuple[GatewayNode, ...] = ()
     serial: itertools.count[int] = field(default_factory=itertools.count)
 
     def __repr__(self) -> str:
@@ -264,6 +268,7 @@ class World:
             (),
             "chassis",
             ports,
+            foreign_rules=tuple(self.foreign_rules),
             routes=tuple(self.routes),
         )
         return Observed(
@@ -279,6 +284,8 @@ class World:
             claims=tuple(self.claims.values()),
             claims_home=self.home,
             overlays=("10.253.0.0/16",),
+            ips=self.ips,
+            nodes=self.nodes,
         )
 
     def apply(self, step: Step) -> None:
@@ -329,8 +336,8 @@ class World:
     # --- comparing ---
 
     def copy(self) -> World:
-        """An independent one."""
-        return copy.deepcopy(self)
+        """An independent one: the records in it never change."""
+        return replace(self, **{one.name: copy.copy(getattr(self, one.name)) for one in fields(self)})
 
     def state(self) -> dict[str, object]:
         """All that lasts, without the names of rows."""

@@ -214,3 +214,13 @@ def test_pruning_takes_those_who_are_gone_out_of_a_shared_claim(world: World) ->
         world.delete_pod("default", name)
     run(world, [], "pruned")
     assert claimed(world) == {"10.4.19.110": [str(pods[2])]}
+
+
+def test_a_stopped_machine_does_not_take_the_rule_of_a_pod_of_its_name() -> None:
+    world = World()
+    pod = world.add_pod("web", "10.253.0.2")
+    vm = world.add_vm("web", "10.253.0.3", running=False)
+    run(world, ask((pod, "10.4.19.101"), (vm, "10.4.19.102")))
+    assert rules(world) == [("10.4.19.101", "10.253.0.2")]
+    run(world, ask((vm, None)), "absent")
+    assert rules(world) == [("10.4.19.101", "10.253.0.2")]

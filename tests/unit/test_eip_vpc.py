@@ -8,14 +8,19 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
+import yaml
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import problems
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import wants_objects
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import object_right
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import RouterView, SubnetView
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site as Seen
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import warnings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, NatRule
-from support.eip_cases import ask, wish
+from support.commands import TOP
+from support.eip_cases import ask, claimed, draw, wish
 from support.eip_world import World
 from support.vpc_cases import ONE, TWO, WEB
 from support.vpc_runs import VpcSite as Site
@@ -192,3 +197,92 @@ def test_objects_are_read_only_where_they_may_be_needed(site: Site, web: Holder)
     assert not wants_objects(ask((gone, None)), plain.observed(), managed=False)
     assert not wants_objects([], plain.observed(), managed=False, whole=True)
     assert wants_objects([], replace(plain.observed(), ovn_eips={ONE: "theirs"}), managed=False, whole=True)
+
+
+POOL = "10.4.19.110-10.4.19.120"
+
+
+def test_a_pools_snat_address_is_shared_by_the_next_task_too(site: Site, web: Holder, db: Holder) -> None:
+    site.run(draw(web, pool=POOL, kind="snat"))
+    assert site.run(draw(db, pool=POOL, kind="snat"))["status"] == "attached"
+    assert rows(site) == [("10.4.19.110", "10.9.0.2"), ("10.4.19.110", "10.9.0.3")]
+
+
+def test_two_routers_share_no_snat_address_of_a_pool(site: Site, web: Holder) -> None:
+    plain = site.world.add_pod("plain", "10.253.0.9")
+    site.world.controller()
+    site.run(draw(web, plain, pool=POOL, kind="snat"))
+    assert claimed(site.world) == {"10.4.19.110": [str(web)], "10.4.19.111": [str(plain)]}
+    late = site.world.add_pod("late", "10.253.0.10")
+    site.world.controller()
+    site.run(draw(late, pool=POOL, kind="snat"))
+    assert claimed(site.world)["10.4.19.111"] == [str(plain), str(late)]
+
+
+def test_a_snat_address_of_another_vpc_is_refused(site: Site, web: Holder) -> None:
+    site.run(ask((web, ONE), kind="snat"))
+    site.vpc.ips["far.shop"] = {
+        "metadata": {"name": "far.shop"},
+        "spec": {"subnet": "other-net", "v4IpAddress": "10.8.0.2"},
+    }
+    far = site.world.add_pod("far", "10.8.0.2", namespace="shop", vpc="other")
+    seen = site.observe((), wish())
+    assert seen.objects is not None
+    there = SubnetView("other-net", "other", "10.8.0.0/24", "10.8.0.1", "")
+    routers = {**(seen.objects.routers or {}), "other": RouterView(gateways=frozenset({"other-external"}))}
+    objects = replace(seen.objects, subnets={**seen.objects.subnets, "other-net": there}, routers=routers)
+    found = problems(ask((far, ONE), kind="snat"), wish(), replace(seen, objects=objects))
+    assert [f"{ONE} is a SNAT address of VPC shop" in str(one) for one in found] == [True]
+    both = [*ask((far, TWO), kind="snat"), *ask((web, TWO), kind="snat")]
+    found = problems(both, wish(), replace(seen, objects=objects))
+    assert [f"{TWO} is asked for in VPC" in str(one) for one in found] == [True, True]
+
+
+@pytest.mark.parametrize("kind", ["fip", "snat"])
+def test_rotation_to_and_fro_ends_each_time_with_one_rule(site: Site, web: Holder, kind: str) -> None:
+    site.run(draw(web, pool="10.4.19.110-10.4.19.111", kind=kind))
+    for turn in range(4):
+        result = site.run(draw(web, pool="10.4.19.110-10.4.19.111", kind=kind), rotate=True)
+        address = f"10.4.19.11{(turn + 1) % 2}"
+        assert (result["status"], result["address"]) == ("attached", address)
+        assert rows(site) == [(address, "10.9.0.2")]
+        assert claimed(site.world) == {address: [str(web)]}
+        assert len(site.vpc.objects) == 2
+
+
+def test_a_shared_snat_address_rotates_for_one_of_its_holders(site: Site, web: Holder, db: Holder) -> None:
+    site.run(draw(web, db, pool=POOL, kind="snat"))
+    site.run(draw(web, pool=POOL, kind="snat"), rotate=True)
+    assert claimed(site.world) == {"10.4.19.110": [str(db)], "10.4.19.111": [str(web)]}
+    assert rows(site) == [("10.4.19.110", "10.9.0.3"), ("10.4.19.111", "10.9.0.2")]
+
+
+def test_each_right_to_write_objects_is_needed_and_no_other(site: Site, web: Holder, db: Holder) -> None:
+    rules = yaml.safe_load((TOP / "docs" / "rbac.yml").read_text())["items"]
+    own = [rule for item in rules for rule in item.get("rules", ()) if "ovn-fips" in rule["resources"]]
+    given = {(verb, resource) for rule in own for verb in rule["verbs"] for resource in rule["resources"]}
+    needed = set()
+    places = {
+        "fip": ("ovn-fips", {"v4Ip": "10.9.0.3"}),
+        "snat": ("ovn-snat-rules", {"v4IpCidr": "10.9.0.3"}),
+        "dnat": (
+            "ovn-dnat-rules",
+            {"v4Ip": "10.9.0.3", "externalPort": "80", "internalPort": "8080", "protocol": "tcp"},
+        ),
+    }
+    for kind, (resource, spec) in places.items():
+        ports = (WEB,) if kind == "dnat" else ()
+        site.vpc.add("ovn-eips", "hand", externalSubnet="external", v4Ip=TWO, type="nat")
+        site.vpc.add(resource, "hand", ovnEip="hand", vpc="shop", **spec)
+        site.vpc.settle()
+        made = [replace(ask((web, ONE), kind=kind)[0], ports=ports)]
+        for run in (
+            site.whole(made),
+            site.whole(None, adopt=True),
+            site.whole(made, state="absent"),
+            site.whole(ask((db, None), kind=kind), state="absent"),
+        ):
+            assert not run.bad
+            steps = [step for step in run.result.steps if step.action in OBJECT_ORDER]
+            needed |= {(verb, kinds.plural) for verb, kinds, _namespace in map(object_right, steps)}
+    assert given - {(verb, resource) for verb, resource in given if verb == "list"} == needed

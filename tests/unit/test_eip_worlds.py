@@ -11,13 +11,14 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip import rivals
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import shown
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import is_late
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, GatewayNode, Holder, NatRule
+from ansible_collections.kubeovn.core.plugins.module_utils._pools import parse_pool
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.eip_cases import ask, drive, look, refusals, run, wish
+from support.eip_cases import ask, drive, left, look, refusals, run, wish
 from support.eip_world import World
 
-PROFILE = settings(max_examples=100, report_multiple_bugs=False)  # on top of conftest.py's
+PROFILE = settings(max_examples=80, report_multiple_bugs=False)  # on top of conftest.py's
 
 ADDRESSES = [f"10.4.19.{number}" for number in range(101, 107)]
 OVERLAY = [f"10.253.0.{number}" for number in range(2, 12)]
@@ -208,3 +209,93 @@ def test_pruning_converges_and_takes_nothing_that_is_asked_for(made: tuple[World
         if any(rule.external_ip in site.asked_by(holder) for holder in site.holders_at(rule.logical_ip)):
             assert rule in world.rules
     assert {key: pod.eip for key, pod in world.pods.items()} == {key: pod.eip for key, pod in before.pods.items()}
+
+
+# --- wider: namesakes of each kind of holder, both kinds of EIP at once, shared and drawn addresses -----------------
+
+POOL = "10.4.19.101-10.4.19.112"
+OTHERS = {  # who has an address of the pool that no EIP may get
+    "10.4.19.108": "an IP object",
+    "10.4.19.109": "a node inside",
+    "10.4.19.110": "a node outside",
+    "10.4.19.111": "another router",
+}
+
+
+@st.composite
+def wide_worlds(draw: st.DrawFn) -> tuple[World, list[Holder]]:
+    """Pod, VM and Deployment of one name, and addresses of the pool that are somebody else's."""
+    world = World()
+    world.ips = ("10.4.19.108",)
+    world.nodes = (GatewayNode("node", True, None, None, ("10.4.19.109",), ("10.4.19.110",)),)
+    world.foreign_rules = [NatRule("foreign", "dnat_and_snat", "10.4.19.111", "10.9.0.2")]
+    overlay = iter(draw(st.permutations(OVERLAY)))
+    holders = []
+    for name in ("web", "db"):
+        holders.append(world.add_pod(name, next(overlay)))
+        if draw(st.booleans()):
+            holders.append(world.add_vm(name, next(overlay), running=draw(st.booleans())))
+        if draw(st.booleans()):
+            holders.append(world.add_deployment(name, next(overlay)))
+    world.settle()
+    return world, holders
+
+
+@st.composite
+def tasks(draw: st.DrawFn, holders: Sequence[Holder]) -> list[Eip]:
+    """A task: each holder at most once for each kind, floating addresses drawn or named, source addresses shared."""
+    asked: list[Eip] = []
+    named = draw(st.permutations(ADDRESSES))
+    pool, _bad = parse_pool("pool", POOL)
+    for kind in ("fip", "snat"):
+        for holder in draw(st.lists(st.sampled_from(holders), max_size=3, unique=True)):
+            path = f"eips[{len(asked)}]"
+            how = draw(st.sampled_from(["pool", "named"]))
+            address = "10.4.19.200" if kind == "snat" else named[len(asked)]
+            asked.append(Eip(holder, None if how == "pool" else address, path, kind, pool if how == "pool" else None))
+    return asked
+
+
+@settings(PROFILE)
+@given(st.data())
+def test_tasks_of_all_kinds_one_after_the_other_end_as_asked(data: st.DataObject) -> None:
+    world, holders = data.draw(wide_worlds())
+    for number in range(data.draw(st.integers(1, 3))):
+        desired = data.draw(tasks(holders))
+        options: dict[str, Any] = {"reassign": data.draw(st.booleans())}
+        if data.draw(st.booleans()):
+            options |= {"rotate": True, "rotation": f"rotation-{number}"}
+        if not desired or refusals(desired, "present", world.observed(), **options):
+            continue
+        foreign = list(world.foreign_rules)
+        run(world, desired, "present", **options)
+        again = {key: value for key, value in options.items() if key == "reassign" or "rotation" in options}
+        assert not look(world, desired, "present", **again).steps, "a second run finds nothing to do"
+        assert not left(world, desired, "present", **again)
+        _assert_sound(world)
+        assert world.foreign_rules == foreign
+
+
+@settings(PROFILE)
+@given(st.data())
+def test_all_that_was_given_can_be_released_to_nothing(data: st.DataObject) -> None:
+    world, holders = data.draw(wide_worlds())
+    desired = data.draw(tasks(holders))
+    assume(desired and not refusals(desired, "present", world.observed()))
+    run(world, desired, "present")
+    for name, vm in list(world.vms.items()):
+        if vm.running and data.draw(st.booleans()):
+            world.stop(name[1])
+    run(world, [replace(eip, address=None, pool=None) for eip in desired], "absent")
+    assert (world.rules, world.policies, world.claims) == ([], [], {})
+
+
+def _assert_sound(world: World) -> None:
+    """What holds whatever was asked for: one holder for each floating address, none with an address of others."""
+    floating = [rule.external_ip for rule in world.rules if rule.type == "dnat_and_snat"]
+    assert len(floating) == len(set(floating))
+    used = {rule.external_ip for rule in world.rules} | set(world.claims)
+    assert not used & set(OTHERS)
+    assert {rule.external_ip for rule in world.rules} <= set(world.claims)
+    rerouted = {policy.match.removeprefix("ip4.src == ") for policy in world.policies}
+    assert rerouted == {rule.logical_ip for rule in world.rules}

@@ -3,8 +3,8 @@
 
 What it does instead of them: it keeps its Node's Lease and Ready condition fresh as long as the machine lives, gives
 each pod bound to the node a guest (a network namespace whose NIC the real CNI plugin makes, and an sshd in it), reports
-pod and VirtualMachineInstance as running, and finalises both when they are deleted. No container or virtual machine
-runs. It never writes an annotation of Kube-OVN, nor anything in OVN.
+pod and VirtualMachineInstance as running, moves one that migrates, and finalises both when they are deleted. No
+container or virtual machine runs. It never writes an annotation of Kube-OVN, nor anything in OVN.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
 
     guests = Guests()
     pods = Pods(api, guests)
-    instances = Instances(api, name, pods)
+    instances = Instances(api, name, os.environ["NODE_ADDRESS"], pods)
     pods.watch("/api/v1/pods?fieldSelector=spec.nodeName%3D" + name, instances.pod_changed)
     instances.watch("/apis/kubevirt.io/v1/virtualmachineinstances")
     threading.Event().wait()

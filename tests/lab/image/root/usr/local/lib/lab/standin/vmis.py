@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The part of a virt-handler that reports a VirtualMachineInstance: Running once its guest is, Succeeded at its end."""
+"""The part of a virt-handler that reports a VirtualMachineInstance: Running once its guest is, Succeeded at its end.
+
+How one moves from node to node is in migrations.py.
+"""
 
 from __future__ import annotations
 
 from typing import Optional
 
 from .api import Api, ApiError, Object, log
+from .guests import Guests
 from .informer import Informer, Queue
+from .migrations import announce, is_under_way, next_report, state_of
 from .node import now
 from .pods import OVN, Pods, address, annotation, is_running
 
@@ -16,9 +21,10 @@ ALIVE = ("Scheduled", "Running")
 class Instances:
     """The VirtualMachineInstances on this node."""
 
-    def __init__(self, api: Api, node: str, pods: Pods) -> None:
+    def __init__(self, api: Api, node: str, address: str, pods: Pods) -> None:
         self._api = api
         self._node = node
+        self._address = address
         self._pods = pods
         self._queue = Queue(self._work, 2)
         self._informer: Optional[Informer] = None
@@ -35,6 +41,8 @@ class Instances:
     def _work(self, key: str) -> None:
         instance = self._informer.get(key) if self._informer else None
         status = (instance or {}).get("status") or {}
+        if instance is not None and status.get("phase") == "Running":
+            self._migrate(instance)
         if instance is None or status.get("nodeName") != self._node or status.get("phase") not in ALIVE:
             return
         pod = self._pods.launcher(instance["metadata"]["uid"])
@@ -44,6 +52,25 @@ class Instances:
             self._patch(instance, {"phase": "Succeeded"})
         elif status["phase"] == "Scheduled" and pod is not None and is_running(pod):
             self._patch(instance, {"phase": "Running", **self._details(instance, pod)})
+
+    def _migrate(self, instance: Object) -> None:
+        """This node's share in a migration: the target tells how far it is, the source ends when it is over."""
+        state = state_of(instance)
+        pod = self._pods.launcher(instance["metadata"]["uid"])
+        if pod is None or instance["metadata"].get("deletionTimestamp"):
+            return
+        mine = pod["metadata"]["name"]
+        if state.get("targetPod") == mine and is_under_way(instance) and is_running(pod):
+            report = next_report(instance, self._address)
+            status: Object = {"phase": "Running", "migrationState": report}
+            labels = {}
+            if report.get("completed"):
+                announce(pod, Guests.of(pod))
+                status.update(nodeName=self._node, **self._details(instance, pod))
+                labels = {"kubevirt.io/nodeName": self._node}
+            self._patch(instance, status, labels)
+        elif state.get("completed") and state.get("targetNode") != self._node:
+            self._pods.end(pod)
 
     @staticmethod
     def _details(instance: Object, pod: Object) -> Object:
@@ -62,24 +89,30 @@ class Instances:
         stamp = now()
         migratable = {"type": "LiveMigratable", "status": "True", "lastProbeTime": stamp, "lastTransitionTime": stamp}
         kept = [item for item in instance["status"].get("conditions") or [] if item["type"] != "LiveMigratable"]
-        return {"interfaces": [nic], "conditions": [*kept, migratable], "migrationMethod": "LiveMigration"}
+        conditions = [*kept, migratable]
+        # Without a context virt-controller makes no pod to migrate to.
+        way = {"migrationMethod": "LiveMigration", "selinuxContext": "none"}
+        return {"interfaces": [nic], "conditions": conditions, **way}
 
-    def _patch(self, instance: Object, status: Object) -> None:
+    def _patch(self, instance: Object, status: Object, labels: "Optional[Object]" = None) -> None:
         """virt-controller writes the same object: the resource version makes a lost race a retry."""
         metadata = instance["metadata"]
         reached = {"phase": status["phase"], "phaseTransitionTimestamp": now()}
-        stamps = [*(instance["status"].get("phaseTransitionTimestamps") or []), reached]
+        stamps = instance["status"].get("phaseTransitionTimestamps") or []
+        if status["phase"] != instance["status"].get("phase"):
+            stamps = [*stamps, reached]
         path = "/apis/kubevirt.io/v1/namespaces/%s/virtualmachineinstances/%s" % (
             metadata["namespace"],
             metadata["name"],
         )
         body = {
-            "metadata": {"resourceVersion": metadata["resourceVersion"]},
+            "metadata": {"resourceVersion": metadata["resourceVersion"], **({"labels": labels} if labels else {})},
             "status": {**status, "phaseTransitionTimestamps": stamps},
         }
         try:
             self._api.request("MERGE", path, body)
-            log("instance %s/%s reported %s" % (metadata["namespace"], metadata["name"], status["phase"]))
+            told = " ".join(sorted(status.get("migrationState") or [status["phase"]]))
+            log("instance %s/%s reported %s" % (metadata["namespace"], metadata["name"], told))
         except ApiError as error:
             # 409: the event of the newer version brings us here again.
             if error.code not in (404, 409):

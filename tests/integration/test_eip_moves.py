@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""EIPs whose holders move on the lab: live migration, a node without power, a StatefulSet's pod made anew; and batches.
+
+After each move all that an EIP is made of is compared with what there was before, row by row, by kubectl and ovn-nbctl.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from support.ansible import module
+from support.eip_lab import EIP, WORKER, gateway, machine, noted, picture, pod, runs
+from support.lab import Lab
+from support.live import Live, eventually
+
+VM, SET, PODS = "moves-vm", "moves-set", ("moves-one", "moves-two")
+ADDRESS, SECOND, THIRD = "10.4.19.170", "10.4.19.171", "10.4.19.172"
+RUNNING = 180.0  # seconds in which a machine is there again, on a busy lab
+
+
+def eip(*eips: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return module("kubeovn.core.ovn_eip", {"eips": list(eips), **options})
+
+
+def good(*eips: dict[str, Any], **options: Any) -> dict[str, Any]:
+    result = eip(*eips, **options)
+    assert not result["failed"], result.get("msg")
+    return result
+
+
+@pytest.fixture(scope="module")
+def live(lab: Lab) -> Iterator[Live]:
+    """A site with a gateway, and a VM that may run on any node."""
+    live = Live(lab)
+    gateway(live)
+    mover = machine(VM, running=True)
+    del mover["spec"]["template"]["spec"]["nodeSelector"]
+    live.apply(mover)
+    runs(live, (VM,))
+    yield live
+    live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, *PODS, "--wait=true")
+
+
+@pytest.fixture
+def bare(live: Live) -> Iterator[Live]:
+    """Nobody has an EIP, and so it is again in the end."""
+    before = picture(live)
+    yield live
+    good({"vm": VM}, state="absent")
+    after = picture(live)
+    assert {key: after[key] for key in ("claims", "rules", "policies")} == {
+        key: before[key] for key in ("claims", "rules", "policies")
+    }
+
+
+def launcher(live: Live) -> tuple[str, str]:
+    """The VM's pod and its node."""
+    found = eventually(lambda: live.launcher(VM), bool, RUNNING, f"VM {VM} runs")
+    assert found is not None
+    return found["metadata"]["name"], found["spec"]["nodeName"]
+
+
+def guest(live: Live, address: str) -> str:
+    """The name of the machine that answers ssh at an address, asked from outside."""
+    words = ("ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
+    return live.lab.run("outside", "--", *words, f"ubuntu@{address}", "hostname").strip()
+
+
+def test_a_vm_that_migrates_keeps_its_eip(bare: Live) -> None:
+    good({"vm": VM, "address": ADDRESS})
+    assert bare.answers(ADDRESS) == [62, 62, 62]
+    before, (old, source) = picture(bare), launcher(bare)
+    bare.apply(
+        {
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "VirtualMachineInstanceMigration",
+            "metadata": {"name": "moves", "namespace": "default"},
+            "spec": {"vmiName": VM},
+        }
+    )
+    eventually(lambda: _phase(bare), lambda phase: phase == "Succeeded", RUNNING, "the migration")
+    new, target = eventually(lambda: launcher(bare), lambda found: found[0] != old, RUNNING, "the new launcher pod")
+    assert new != old
+    assert target != source
+    assert (bare.get("vmi", VM) or {})["status"]["nodeName"] == target
+    assert bare.answers(ADDRESS)
+    assert guest(bare, ADDRESS) == VM
+    assert picture(bare) == before
+    rows = bare.rule_ids()
+    assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+    assert bare.rule_ids() == rows
+    bare.kubectl("delete", "vmim", "-n", "default", "moves")
+
+
+def _phase(live: Live) -> str | None:
+    migration = live.get("vmim", "moves") or {}
+    phase = (migration.get("status") or {}).get("phase")
+    assert phase != "Failed", migration
+    return None if phase is None else str(phase)
+
+
+def test_a_node_without_power_comes_back_with_its_vms_eip(bare: Live) -> None:
+    bare.patch("vm", VM, {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": WORKER}}}}})
+    old, _node = launcher(bare)
+    bare.kubectl("delete", "vmi", "-n", "default", VM, "--wait=true")
+    eventually(lambda: launcher(bare), lambda found: found[0] != old, RUNNING, "the VM starts on the worker")
+    assert launcher(bare)[1] == WORKER
+    good({"vm": VM, "address": ADDRESS})
+    before = picture(bare)
+    bare.lab.run("power", "off", WORKER)
+    try:
+        eventually(lambda: _ready(bare), lambda ready: not ready, 120, f"{WORKER} is NotReady")
+        assert bare.ping(ADDRESS) == []
+        said = eip({"vm": VM, "address": ADDRESS}, wait_timeout=5)
+        assert said["failed"]
+        assert f"its node {WORKER} is not Ready" in said["msg"]
+        assert picture(bare) == before
+    finally:
+        bare.lab.run("power", "on", WORKER, timeout=300)
+    eventually(lambda: _ready(bare), bool, RUNNING, f"{WORKER} is Ready")
+    eventually(lambda: bare.ping(ADDRESS), bool, RUNNING, f"{ADDRESS} answers again")
+    assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+    assert picture(bare) == before
+
+
+def _ready(live: Live) -> bool:
+    conditions = (live.get("node", WORKER) or {})["status"]["conditions"]
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def test_a_statefulsets_pod_that_is_made_anew_is_given_its_eip_again_by_the_next_run(bare: Live) -> None:
+    """A pod's annotation goes with the pod: its claim stays, so that nobody else takes the address meanwhile."""
+    labels, name = {"app": SET}, f"{SET}-0"
+    spec = {
+        "serviceName": SET,
+        "replicas": 1,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod(SET)["spec"]},
+    }
+    metadata = {"name": SET, "namespace": "default"}
+    bare.apply({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": spec})
+    try:
+        eventually(lambda: bare.get("pod", name), bool, 60, f"pod {name}")
+        runs(bare, pods=(name,))
+        good({"pod": name, "address": ADDRESS})
+        assert bare.answers(ADDRESS) == [62, 62, 62]
+        before = picture(bare)
+        uid = (bare.get("pod", name) or {})["metadata"]["uid"]
+        bare.kubectl("delete", "pod", "-n", "default", name, "--wait=true")
+        eventually(lambda: _uid(bare, name), lambda now: now not in (None, uid), 60, "the new pod")
+        runs(bare, pods=(name,))
+        assert EIP not in noted(bare)[f"Pod {name}"]
+        assert picture(bare)["claims"] == before["claims"]
+        assert f"claim eip-{ADDRESS}" in eip({"vm": VM, "address": ADDRESS})["msg"]
+        assert good({"pod": name, "address": ADDRESS})["changed"]
+        assert bare.answers(ADDRESS) == [62, 62, 62]
+        assert good({"pod": name, "address": ADDRESS})["changed"] is False
+        good({"pod": name}, state="absent")
+    finally:
+        bare.kubectl("delete", "statefulset", "-n", "default", SET, "--wait=true")
+
+
+def _uid(live: Live, name: str) -> str | None:
+    found = live.get("pod", name)
+    return None if found is None else str(found["metadata"]["uid"])
+
+
+def test_batches_stop_after_a_failure_and_one_bad_item_stops_nobody_else(bare: Live) -> None:
+    bare.apply(*(pod(name) for name in PODS))
+    runs(bare, pods=PODS)
+    first, last = ({"pod": PODS[0], "address": ADDRESS}, {"pod": PODS[1], "address": THIRD})
+    three = (first, {"pod": "moves-nobody", "address": SECOND}, last)
+    before = picture(bare)
+
+    refused = eip(*three, all_or_nothing=True)
+    assert refused["failed"]
+    assert "Pod default/moves-nobody does not exist" in refused["msg"]
+    assert picture(bare) == before
+
+    stopped = eip(*three, batch=1)
+    assert [told["status"] for told in stopped["eips"]] == ["attached", "detached", "detached"]
+    assert "not begun" in json.dumps(stopped["eips"][2]["problems"])
+    assert [rule[1] for rule in bare.rules() if rule[1] in (ADDRESS, SECOND, THIRD)] == [ADDRESS]
+
+    others = eip(*three)
+    assert others["failed"]
+    assert [told["status"] for told in others["eips"]] == ["attached", "detached", "attached"]
+    assert bare.answers(THIRD) == [62, 62, 62]
+
+    good(first, last, state="absent")
+    at_once = good(first, last, wait=False)
+    assert at_once["changed"]
+    eventually(partial(_external, bare), lambda found: found == [ADDRESS, THIRD], 60, "Kube-OVN's rules")
+    assert good(first, last)["changed"] is False
+    good({"pod": PODS[0]}, {"pod": PODS[1]}, state="absent")
+
+
+def _external(live: Live) -> list[str]:
+    return sorted(external for _type, external, _logical in live.rules() if external in (ADDRESS, SECOND, THIRD))
