@@ -30,7 +30,9 @@ except ImportError:
 from ansible_collections.kubeovn.core.plugins.module_utils._auth import AuthError, configure
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, SystemClock
 
-PAGE = 500  # objects a LIST brings at a time
+# Objects a LIST brings at a time: so many that a run on thousands of pods asks as often as one on a single pod, and not
+# without end, so that the API server need not build the answer for a huge cluster at once.
+PAGE = 5000
 WRITERS = 16  # patches under way at once
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
