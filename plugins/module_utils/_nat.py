@@ -9,25 +9,40 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import SELECTOR, claims_of
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
     IPS,
     LEASES,
     NODES,
+    OVN_EIPS,
     PODS,
     SUBNETS,
     VMIS,
     VMS,
+    VPCS,
     Cluster,
+    ClusterError,
+    Resource,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
+from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
+    ERROR,
+    Finding,
+    eip_findings,
+    gateway_findings,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    CONFIG_MAP,
+    DEFAULT_VPC,
     Claim,
     GatewayNode,
+    Holder,
     NatRule,
     Ovn,
     PodView,
@@ -37,11 +52,27 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
+    deployment_view,
     gateway_node,
     kept_addresses,
+    overlay_networks,
     pod_view,
     vm_view,
 )
+
+ABSENT, FORBIDDEN = 404, 403
+
+
+@dataclass(frozen=True)
+class More:
+    """What only the findings need. None: this identity may not read it."""
+
+    deployments: tuple[Workload, ...] | None = ()
+    ovn_eips: Mapping[str, str] | None = field(default_factory=dict)  # address -> name of the OvnEip that has it
+    config: Mapping[str, str] | None = None  # the gateway's ConfigMap, empty when there is none
+    declared_routes: frozenset[str] | None = frozenset()  # prefixes that the VPC's spec routes by source
+    overlays: tuple[str, ...] = ()
+    kubevirt: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,25 +85,131 @@ class Seen:
     kept: dict[str, tuple[str, str]]  # overlay address -> (namespace, name) of its owner
     ovn: Ovn
     claims: tuple[Claim, ...] = ()
+    more: More | None = None  # None: no findings are asked for
 
 
-def observe(cluster: Cluster, northbound: Northbound, claims_namespace: str) -> Seen:
-    """Read each kind once, whatever the number of rows."""
+def observe(
+    cluster: Cluster, northbound: Northbound, claims_namespace: str, configmap_namespace: str = "kube-system"
+) -> Seen:
+    """Read each kind once, whatever the number of rows; the claims first and OVN last, see Observed."""
     claims, _unreadable = claims_of(cluster.list(LEASES, claims_namespace, SELECTOR))
     instances = {
         (item["metadata"]["namespace"], item["metadata"]["name"]): item for item in cluster.list(VMIS, absent_ok=True)
     }
-    machines = cluster.list(VMS, absent_ok=True)
+    machines = _known(cluster, VMS)
+    subnets = cluster.list(SUBNETS, absent_ok=True)
+    more = replace(_more(cluster, configmap_namespace, subnets), kubevirt=machines is not None)
     return Seen(
         nodes=tuple(gateway_node(item) for item in cluster.list(NODES)),
         pods=tuple(pod_view(item) for item in cluster.list(PODS)),
         vms=tuple(
-            vm_view(item, instances.get((item["metadata"]["namespace"], item["metadata"]["name"]))) for item in machines
+            vm_view(item, instances.get((item["metadata"]["namespace"], item["metadata"]["name"])))
+            for item in machines or ()
         ),
-        kept=kept_addresses(cluster.list(IPS, absent_ok=True), cluster.list(SUBNETS, absent_ok=True)),
+        kept=kept_addresses(cluster.list(IPS, absent_ok=True), subnets),
         ovn=northbound.observe(),
         claims=claims,
+        more=more,
     )
+
+
+def _more(cluster: Cluster, configmap_namespace: str, subnets: Sequence[Mapping[str, Any]]) -> More:
+    deployments = _allowed(cluster, DEPLOYMENTS)
+    eips = _allowed(cluster, OVN_EIPS)
+    vpcs = _allowed(cluster, VPCS)
+    specs = [vpc.get("spec") or {} for vpc in vpcs or () if vpc["metadata"]["name"] == DEFAULT_VPC]
+    routes = [route for spec in specs for route in spec.get("staticRoutes") or []]
+    try:
+        config = (cluster.get(CONFIG_MAPS, configmap_namespace, CONFIG_MAP) or {}).get("data") or {}
+    except ClusterError as error:
+        if error.status != FORBIDDEN:
+            raise
+        config = None
+    return More(
+        deployments=None if deployments is None else tuple(deployment_view(item) for item in deployments),
+        ovn_eips=None if eips is None else {ip: item["metadata"]["name"] for item in eips if (ip := _ovn_eip(item))},
+        config=config,
+        declared_routes=None if vpcs is None else frozenset(str(route.get("cidr") or "") for route in routes),
+        overlays=overlay_networks(subnets),
+    )
+
+
+def _known(cluster: Cluster, kind: Resource) -> Sequence[Mapping[str, Any]] | None:
+    """All objects of a kind; None when the cluster does not know it."""
+    try:
+        return cluster.list(kind)
+    except ClusterError as error:
+        if error.status != ABSENT:
+            raise
+        return None
+
+
+def _allowed(cluster: Cluster, kind: Resource) -> Sequence[Mapping[str, Any]] | None:
+    """All objects of a kind; None when this identity may not list them."""
+    try:
+        return cluster.list(kind, absent_ok=True)
+    except ClusterError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return None
+
+
+def _ovn_eip(item: Mapping[str, Any]) -> str:
+    return str((item.get("status") or {}).get("v4Ip") or (item.get("spec") or {}).get("v4Ip") or "")
+
+
+def findings(seen: Seen) -> tuple[list[Finding], list[str]]:
+    """What is wrong, errors first; and what could not be judged, since this identity may not read what it needs."""
+    more = seen.more or More()
+    found = gateway_findings(seen.ovn, seen.nodes, more.config)
+    unread = [] if more.config is not None else [f"ConfigMap {CONFIG_MAP}: whether OVN does what it says"]
+    needed = {"deployments": more.deployments, "ovn-eips": more.ovn_eips, "vpcs": more.declared_routes}
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        unread.append(f"{', '.join(missing)}: what is left over, and which EIPs are wrong")
+    else:
+        found += eip_findings(_observed(seen, more))
+    return sorted(found, key=_finding_key), unread
+
+
+def _finding_key(one: Finding) -> tuple[bool, str, tuple[int, int, str], str]:
+    return one.severity != ERROR, one.code, _sort_key(one.address or ""), one.text
+
+
+def _observed(seen: Seen, more: More) -> Observed:
+    """The observation that a plan for EIPs would have."""
+    config = more.config or {}
+    return Observed(
+        configured=bool(config) and config.get("enable-external-gw") != "false",
+        next_hop=config.get("external-gw-addr", "").partition("/")[0] or None,
+        gateway_addresses=(),
+        pods=seen.pods,
+        vms=seen.vms if more.kubevirt else None,
+        ovn=seen.ovn,
+        ovn_eips=more.ovn_eips or {},
+        kept=seen.kept,
+        deployments=more.deployments or (),
+        claims=seen.claims,
+        overlays=more.overlays,
+        declared_routes=more.declared_routes or frozenset(),
+    )
+
+
+def _finding(one: Finding) -> dict[str, Any]:
+    return {
+        "code": one.code,
+        "severity": one.severity,
+        "text": one.text,
+        "breaks": one.breaks,
+        "repair": one.repair,
+        "address": one.address,
+        "holder": _holder(one.holder) if one.holder else None,
+        "node": one.node,
+    }
+
+
+def _holder(one: Holder) -> dict[str, str]:
+    return {"kind": one.kind, "namespace": one.namespace, "name": one.name}
 
 
 def report(seen: Seen, addresses: Collection[str] = ()) -> dict[str, Any]:
@@ -80,6 +217,7 @@ def report(seen: Seen, addresses: Collection[str] = ()) -> dict[str, Any]:
     wanted = {_sort_key(address) for address in addresses}
     rules = sorted(seen.ovn.nat_rules, key=lambda rule: (_sort_key(rule.external_ip), rule.type, rule.logical_ip))
     site = _site(seen)
+    found, unread = findings(seen)
     return {
         "gateways": gateways(seen.ovn, seen.nodes),
         "active_gateway": active_gateway(seen.ovn, seen.nodes),
@@ -91,6 +229,10 @@ def report(seen: Seen, addresses: Collection[str] = ()) -> dict[str, Any]:
             for claim in sorted(seen.claims, key=lambda one: _sort_key(one.address))
             if not wanted or _sort_key(claim.address) in wanted
         ],
+        "findings": [
+            _finding(one) for one in found if not wanted or one.address is None or _sort_key(one.address) in wanted
+        ],
+        "unjudged": unread,
     }
 
 
@@ -163,7 +305,8 @@ def _nat_rule(rule: NatRule, site: Site) -> dict[str, Any]:
         "external_ip": rule.external_ip,
         "logical_ip": rule.logical_ip,
         "logical_port": rule.logical_port,
-        "holder": {"kind": holder.kind, "namespace": holder.namespace, "name": holder.name} if holder else None,
+        "distributed": rule.distributed,
+        "holder": _holder(holder) if holder else None,
         "pod": pod.name if pod else None,
         "node": pod.node if pod else None,
         "policy": _policy(policies[0]) if policies else None,
@@ -175,7 +318,7 @@ def _claim(claim: Claim) -> dict[str, Any]:
     return {
         "address": claim.address,
         "kind": claim.kind,
-        "holders": [{"kind": one.kind, "namespace": one.namespace, "name": one.name} for one in holders],
+        "holders": [_holder(one) for one in holders],
         "previous": claim.previous,
         "rotation": claim.rotation,
     }

@@ -26,7 +26,7 @@ extends_documentation_fragment:
 options:
   addresses:
     description:
-      - Return only the NAT rules of these external addresses.
+      - Return only the NAT rules, claims and findings of these external addresses, and findings that are about none.
       - All rules are returned when this is empty.
     type: list
     elements: str
@@ -36,6 +36,11 @@ options:
       - Namespace of the claims, as M(kubeovn.core.ovn_eip) has it.
     type: str
     default: kubeovn-core
+  configmap_namespace:
+    description:
+      - Namespace of the gateway's ConfigMap, with which the findings compare OVN.
+    type: str
+    default: kube-system
 seealso:
   - module: kubeovn.core.ovn_nat_facts
   - module: kubeovn.core.ovn_eip
@@ -188,6 +193,11 @@ nat_rules:
       returned: always
       type: str
       sample: null
+    distributed:
+      description: Whether the node of the holder translates, and not the active gateway.
+      returned: always
+      type: bool
+      sample: false
     holder:
       description:
         - Who has the overlay address, V(null) when nobody has it.
@@ -281,6 +291,60 @@ claims:
       returned: always
       type: str
       sample: null
+findings:
+  description:
+    - What is wrong, errors first. Empty on a healthy site.
+    - Of one look only, so that what changes just then may be among it.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    code:
+      description: What kind of finding it is; the collection's C(docs/findings.md) lists them.
+      returned: always
+      type: str
+      sample: stale_row
+    severity:
+      description: V(error) when traffic is lost or goes astray now or at the next failure, else V(warning).
+      returned: always
+      type: str
+      sample: error
+    text:
+      description: What was found.
+      returned: always
+      type: str
+      sample: NAT rule dnat_and_snat 10.4.19.103 -> 10.253.0.99 is left over
+    breaks:
+      description: What it breaks.
+      returned: always
+      type: str
+      sample: the address leads to nobody, or to a pod that did not ask for it
+    repair:
+      description: A task, or a command, that repairs it as it is written.
+      returned: always
+      type: str
+      sample: "- kubeovn.core.ovn_eip: {state: pruned}"
+    address:
+      description: The external address that it is about. V(null) when it is about none.
+      returned: always
+      type: str
+      sample: 10.4.19.103
+    holder:
+      description: The holder that it is about, with kind, namespace and name. V(null) when it is about none.
+      returned: always
+      type: dict
+      sample: {kind: VirtualMachine, namespace: default, name: testing}
+    node:
+      description: The node that it is about. V(null) when it is about none.
+      returned: always
+      type: str
+      sample: null
+unjudged:
+  description: What could not be judged, since this identity may not read what it needs.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any
@@ -296,7 +360,12 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     """Look once, and tell."""
     addresses = module.params["addresses"]
     refuse(address_problems(addresses))
-    seen = observe(cluster, open_ovn(module.params, cluster), module.params["claims_namespace"])
+    seen = observe(
+        cluster,
+        open_ovn(module.params, cluster),
+        module.params["claims_namespace"],
+        module.params["configmap_namespace"],
+    )
     return {"changed": False, "cluster": cluster.host, **report(seen, addresses)}
 
 
@@ -305,6 +374,7 @@ def main() -> None:
     arguments = ARGUMENTS | {
         "addresses": {"type": "list", "elements": "str", "default": []},
         "claims_namespace": {"type": "str", "default": "kubeovn-core"},
+        "configmap_namespace": {"type": "str", "default": "kube-system"},
     }
     run(work, argument_spec=arguments, supports_check_mode=True)
 

@@ -100,6 +100,7 @@ def test_a_machines_rule_names_machine_pod_and_node() -> None:
         "external_ip": "10.4.19.101",
         "logical_ip": "10.253.0.11",
         "logical_port": None,
+        "distributed": False,
         "holder": {"kind": "VirtualMachine", "namespace": "default", "name": "testing"},
         "pod": "launcher",
         "node": "w1",
@@ -171,6 +172,8 @@ def test_nothing_configured_is_told_as_nothing() -> None:
         "external_switch": None,
         "nat_rules": [],
         "claims": [],
+        "findings": [],
+        "unjudged": ["ConfigMap ovn-external-gw-config: whether OVN does what it says"],
     }
 
 

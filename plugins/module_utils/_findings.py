@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is wrong with a site's NAT and gateways: the one list of findings, each with its code. Pure.
+
+What is left behind is not judged here again: it is what `ovn_eip state: pruned` would delete.
+
+Private to this collection: no promise is made to other users.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import prune
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, RELEASE
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    CONFIG_MAP,
+    DEFAULT_VPC,
+    FIP,
+    NAT_TYPES,
+    GatewayChassis,
+    GatewayNode,
+    Holder,
+    NatRule,
+    Ovn,
+    RoutePolicy,
+)
+
+ERROR, WARNING = "error", "warning"
+PRUNE = "- kubeovn.core.ovn_eip: {state: pruned}"
+WORKLOADS = {"VirtualMachine": "vm", "Pod": "pod", "Deployment": "deployment"}
+NODES_KEY = "external-gw-nodes"
+
+# code -> (severity, what it breaks)
+CODES = {
+    "duplicate_external_address": (ERROR, "which holder answers at the address is left to chance"),
+    "two_addresses_on_holder": (ERROR, "which address the holder's packets come from is left to chance"),
+    "stale_row": (ERROR, "the address leads to nobody, or to a pod that did not ask for it"),
+    "unexplained_row": (WARNING, "the address is taken, and nothing in Kubernetes asks for it"),
+    "orphan_policy": (WARNING, "the next pod with this overlay address is sent to the physical gateway"),
+    "claim_without_holder": (WARNING, "nobody else gets the address"),
+    "eip_without_row": (ERROR, "the holder does not have the address that its annotation names"),
+    "row_elsewhere": (ERROR, "the address leads to somebody else than the holder that asks for it"),
+    "missing_reroute": (ERROR, "no policy sends the holder's packets to the physical gateway"),
+    "config_differs": (ERROR, "OVN does not do what the gateway's ConfigMap says"),
+    "gateway_row_dead": (ERROR, "the row counts as a gateway that cannot take over"),
+    "gateway_row_stranger": (ERROR, "a node that is no gateway may get the traffic"),
+    "gateway_row_missing": (WARNING, "the node cannot take over"),
+    "gateway_order": (WARNING, "another gateway takes the traffic than the one that is asked for first"),
+    "gateway_alone": (WARNING, "no gateway is left when this one fails"),
+    "survivor_without_peer": (ERROR, "the last gateway may not take the traffic: it has no live peer"),
+    "no_active_gateway": (ERROR, "no EIP is reachable"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong."""
+
+    code: str
+    text: str
+    repair: str
+    address: str | None = None
+    holder: Holder | None = None
+    node: str | None = None
+
+    @property
+    def severity(self) -> str:
+        """error: traffic is lost or goes astray, now or at the next failure; warning: it is not as it should be."""
+        return CODES[self.code][0]
+
+    @property
+    def breaks(self) -> str:
+        """What it breaks."""
+        return CODES[self.code][1]
+
+
+def eip_findings(observed: Observed) -> list[Finding]:
+    """What is wrong with NAT rules, policies and claims. The observation is one that prune() would take."""
+    site = Site(observed)
+    return [*_shared(site), *_left(site), *_asked(site)]
+
+
+def _shared(site: Site) -> Iterable[Finding]:
+    """Addresses of two rules, and holders of two addresses."""
+    for address, rules in site.rules_by_external.items():
+        floating = [rule for rule in rules if is_eip_rule(rule)]
+        if len(rules) > 1 and floating:
+            ends = ", ".join(sorted(f"{rule.type} {rule.logical_ip}" for rule in rules))
+            extra = next((rule for rule in floating if is_unexplained(rule, site)), floating[-1])
+            yield Finding("duplicate_external_address", f"{address} leads to {ends}", _deletion(extra), address)
+    for logical, rules in site.rules_by_logical.items():
+        addresses = sorted({rule.external_ip for rule in rules if is_eip_rule(rule)})
+        if len(addresses) > 1:
+            holder = next(iter(site.holders_at(logical)), None)
+            asked = site.asked_by(holder) if holder else ()
+            extra = next((one for one in rules if is_eip_rule(one) and one.external_ip not in asked), rules[-1])
+            text = f"{holder or logical} has {' and '.join(addresses)}"
+            yield Finding("two_addresses_on_holder", text, _deletion(extra), extra.external_ip, holder)
+
+
+def _left(site: Site) -> Iterable[Finding]:
+    """What pruning deletes, and the rows that it leaves because nothing tells whose they are."""
+    going: set[NatRule] = set()
+    for step in prune(site.observed)[0].steps:
+        if step.action == CLEAN:
+            going.update(step.data["rules"])
+            for rule in step.data["rules"]:
+                yield Finding("stale_row", f"NAT rule {_text(rule)} is left over", PRUNE, rule.external_ip)
+            for way in step.data["policies"]:
+                name = f"policy {way.match}" if isinstance(way, RoutePolicy) else f"route by source {way.ip_prefix}"
+                yield Finding("orphan_policy", f"{name} is left over", PRUNE)
+        elif step.action == RELEASE:
+            claim = step.data["before"]
+            gone = [one.holder for one in claim.claimants if not site.exists(one.holder)]
+            text = f"{claim.address} is claimed by {', '.join(map(str, gone))}, which is gone"
+            yield Finding("claim_without_holder", text, PRUNE, claim.address, gone[0] if gone else None)
+    for rule in site.observed.ovn.nat_rules:
+        if rule not in going and is_unexplained(rule, site):
+            yield Finding(
+                "unexplained_row", f"nothing asks for NAT rule {_text(rule)}", _deletion(rule), rule.external_ip
+            )
+
+
+def is_unexplained(rule: NatRule, site: Site) -> bool:
+    """Whether an EIP's rule is one that neither an annotation nor an object asks for."""
+    kind = next((kind for kind in NAT_TYPES if is_eip_rule(rule, kind)), None)
+    if kind is None or rule.external_ip in site.observed.ovn_eips or "/" in rule.logical_ip:
+        return False
+    return not any(rule.external_ip in site.asked_by(one, kind) for one in site.holders_at(rule.logical_ip))
+
+
+def _asked(site: Site) -> Iterable[Finding]:
+    """What annotations ask for, and OVN does not do. A pod that Kube-OVN has yet to look at is not judged."""
+    for holder, kind, address in site.asked_at_all():
+        pod = site.pod_of(holder)
+        logical = next((one for one in addresses_of(pod) if ":" not in one), None) if pod else None
+        if pod is None or logical is None or not pod.routed or pod.deleting or pod.asks(kind) != address:
+            continue
+        repair = _attach(holder, kind, address)
+        rules = [rule for rule in site.rules_by_external.get(address, []) if is_eip_rule(rule, kind)]
+        if any(rule.logical_ip == logical for rule in rules):
+            if not site.policy_right(logical):
+                yield Finding("missing_reroute", f"{holder} has no policy for {logical}", repair, address, holder)
+        elif rules and kind == FIP:
+            text = f"{address} leads to {rules[0].logical_ip}, and {holder} has {logical}"
+            yield Finding("row_elsewhere", text, repair, address, holder)
+        else:
+            text = f"{holder} asks for {address}, and no NAT rule leads there"
+            yield Finding("eip_without_row", text, repair, address, holder)
+
+
+def _text(rule: NatRule) -> str:
+    return f"{rule.type} {rule.external_ip} -> {rule.logical_ip}"
+
+
+def _deletion(rule: NatRule) -> str:
+    """By its row: lr-nat-del takes every rule of the address, the right one among them."""
+    return f"kubectl ko nbctl remove Logical_Router {DEFAULT_VPC} nat {rule.uuid}"
+
+
+def _attach(holder: Holder, kind: str, address: str) -> str:
+    eip = {"address": address, WORKLOADS[holder.kind]: holder.name, "namespace": holder.namespace}
+    return f"- kubeovn.core.ovn_eip: {json.dumps({'kind': kind, 'eips': [eip]})}"
+
+
+# --- gateways
+
+
+def gateway_findings(ovn: Ovn, nodes: Sequence[GatewayNode], config: Mapping[str, str] | None) -> list[Finding]:
+    """What is wrong with the gateways. config: the ConfigMap's data, empty without one, None when it was not read."""
+    found = [] if config is None else list(_config(ovn, config))
+    rows = ovn.router_port.gateway_chassis if ovn.router_port else ()
+    if not rows:
+        return found
+    asked = _asked_nodes(config)
+    of_row = {row: _node_of(row, ovn, nodes) for row in rows}
+    alive = [row for row, node in of_row.items() if node is not None and node.ready and _registered(row, ovn)]
+    repair = _gateway_task(config)
+    found += _rows(of_row, alive, asked, repair)
+    if ovn.active_chassis is None:
+        found.append(Finding("no_active_gateway", "no chassis holds the router port", repair))
+    if len(rows) == 1:
+        node = of_row[rows[0]]
+        name = node.name if node else rows[0].chassis
+        found.append(Finding("gateway_alone", f"{name} is the only gateway", repair, node=name))
+    elif len(alive) == 1 and (last := of_row[alive[0]]):
+        text = f"{last.name} is the only one of {len(rows)} gateways that lives"
+        found.append(Finding("survivor_without_peer", text, _gateway_task(config, rescue=True), node=last.name))
+    return found
+
+
+def _rows(
+    of_row: Mapping[GatewayChassis, GatewayNode | None],
+    alive: Sequence[GatewayChassis],
+    asked: Sequence[str],
+    repair: str,
+) -> Iterable[Finding]:
+    """Rows that should not be there, that lack, or that have another order than asked."""
+    for row, node in of_row.items():
+        name = node.name if node else None
+        if row not in alive:
+            why = f"node {name} is not ready, or its chassis is gone" if name else "no node has this chassis"
+            text = f"gateway chassis {row.chassis}: {why}"
+            yield Finding("gateway_row_dead", text, repair, node=name)
+        elif asked and name not in asked:
+            text = f"node {name} has a gateway chassis, and the ConfigMap does not list it"
+            yield Finding("gateway_row_stranger", text, repair, node=name)
+    there = [node.name for node in of_row.values() if node and node.name in asked]
+    for name in asked:
+        if name not in there:
+            text = f"node {name} is listed in the ConfigMap, and has no gateway chassis"
+            yield Finding("gateway_row_missing", text, repair, node=name)
+    wanted = [name for name in asked if name in there]
+    if there != wanted:
+        text = f"the order is {', '.join(there)}, asked for is {', '.join(wanted)}"
+        yield Finding("gateway_order", text, repair, node=there[0])
+
+
+def _config(ovn: Ovn, config: Mapping[str, str]) -> Iterable[Finding]:
+    port = ovn.router_port
+    enabled = bool(config) and config.get("enable-external-gw") != "false"
+    repair = _gateway_task(config) if enabled else "- kubeovn.core.ovn_external_gw: {state: absent}"
+    if enabled != (port is not None):
+        said, real = ("asks for a gateway", "is not there") if enabled else ("asks for none", "is there")
+        text = f"the ConfigMap {said}, and router port {ovn.names.router_port} {real}"
+        yield Finding("config_differs", text, repair)
+    elif port is not None:
+        pairs = [("nic-ip", port.networks[0] if port.networks else ""), ("nic-mac", port.mac.lower())]
+        for key, real in pairs:
+            said = config.get(key, "").lower()
+            if said and said != real:
+                yield Finding("config_differs", f"{key} is {said} in ConfigMap {CONFIG_MAP}, in OVN {real}", repair)
+
+
+def _asked_nodes(config: Mapping[str, str] | None) -> list[str]:
+    return [name.strip() for name in ((config or {}).get(NODES_KEY) or "").split(",") if name.strip()]
+
+
+def _node_of(row: GatewayChassis, ovn: Ovn, nodes: Sequence[GatewayNode]) -> GatewayNode | None:
+    hosts = {one.name: one.hostname for one in ovn.chassis}
+    by_chassis = next((node for node in nodes if node.chassis == row.chassis), None)
+    return by_chassis or next((node for node in nodes if node.name == hosts.get(row.chassis)), None)
+
+
+def _registered(row: GatewayChassis, ovn: Ovn) -> bool:
+    return any(one.name == row.chassis for one in ovn.chassis)
+
+
+def _gateway_task(config: Mapping[str, str] | None, **more: Any) -> str:
+    """The task that makes the gateway as the ConfigMap describes it; without one, the playbook that has the options."""
+    names = {"nic": "external-gw-nic", "gateway": "external-gw-addr", "nic_ip": "nic-ip"}
+    options: dict[str, Any] = {option: (config or {}).get(key) for option, key in names.items()}
+    if not all(options.values()) or not _asked_nodes(config):
+        return "ansible-playbook kubeovn.core.site"
+    kind = (config or {}).get("type") or "centralized"
+    task = {"type": kind, "nodes": _asked_nodes(config), **options, **more}
+    return f"- kubeovn.core.ovn_external_gw: {json.dumps(task)}"
