@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import combinations
 from random import Random
 from typing import Any
 
@@ -194,18 +195,19 @@ def pick(random: Random, world: World) -> Operation:
 
 
 def outcomes(operation: Operation, worlds: list[World]) -> list[World]:
-    """What the model makes of it, with a controller whose cache is in time and one whose is behind."""
+    """What the model makes of it, with a controller whose cache is in time and one whose is behind, of any node."""
     found = []
+    some = [frozenset(names) for size in range(len(NODES) + 1) for names in combinations(NODES, size)]
     for world in worlds:
-        for stale in (False, True):
+        for behind in some:
             new = deepcopy(world)
-            new.stale_cache = stale
+            new.stale_cache, new.behind = bool(behind), behind
             try:
                 operation.on_model(new)
             except NotReached as reason:
                 raise AssertionError(f"{operation.text}: the model fails: {reason} {reason.problems}") from reason
             new.sleep(10)
-            new.stale_cache = False
+            new.stale_cache, new.behind = False, None
             if new not in found:
                 found.append(new)
     return found

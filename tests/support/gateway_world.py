@@ -75,7 +75,8 @@ class World:
     established: bool = False
     known: bool = True  # False: it has just started, and does not know whether there is anything to take away
     stopped: float | None = None  # since when it does not run
-    stale_cache: bool = False  # it reads labels as they were before it changed them
+    stale_cache: bool = False  # it reads labels as they were before it changed them,
+    behind: frozenset[str] | None = None  # of these nodes only; None: of all
     turn: int = 1  # seconds between two looks of it
     tears_down: bool = False  # older versions rebuild switch and router port when the list of nodes changes
     now: float = 0.0
@@ -166,7 +167,8 @@ class World:
             self.unlabel()
             if self.tears_down:
                 self.mac, self.networks, self.rows, self.switch, self.ports = None, (), {}, False, {}
-        labelled = cached if self.stale_cache else {n for n, m in self.machines.items() if m.label == "true"}
+        late = (cached if self.behind is None else cached & self.behind) if self.stale_cache else set()
+        labelled = late | {name for name, machine in self.machines.items() if machine.label == "true"}
         # The cache's order is any: the reverse of the names is as good, and bad, as another.
         names = sorted(labelled, reverse=True)
         if data.get("type") != "distributed":

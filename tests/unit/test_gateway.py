@@ -103,6 +103,7 @@ def worlds(draw: st.DrawFn) -> World:
     found.evidence = draw(proofs)
     found.options = draw(timers)
     found.stale_cache = draw(st.booleans())
+    found.behind = draw(st.none() | st.frozensets(st.sampled_from(NAMES)))
     found.tears_down = draw(st.booleans())
     return found
 

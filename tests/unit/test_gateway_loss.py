@@ -246,14 +246,20 @@ def test_a_gateway_s_life_costs_what_the_plans_say(
     st.sets(st.sampled_from(NAMES), max_size=1),
     st.sets(st.sampled_from(NAMES), max_size=2),
     st.booleans(),
+    st.none() | st.frozensets(st.sampled_from(NAMES)),
 )
 def test_a_change_costs_what_its_plan_says(
-    first: ExternalGateway, asked: ExternalGateway, others: set[str], dead: set[str], stale: bool
+    first: ExternalGateway,
+    asked: ExternalGateway,
+    others: set[str],
+    dead: set[str],
+    stale: bool,
+    behind: frozenset[str] | None,
 ) -> None:
     """From a gateway with nodes that others labelled and nodes that are dead."""
     world = in_user_space(bare())
     run(first, world)
-    world.stale_cache = stale
+    world.stale_cache, world.behind = stale, behind
     for name in others:
         happens(world, first, "is labelled by others", name)
     for name in dead:
