@@ -58,8 +58,8 @@ CASES = (
     ),
     Case("rotate", task({"vm": VM, "pool": POOL}, rotate=True, rotation="first"), writes=6, first=(DRAWN,)),
 )
-# What these write others write in the same order (tests/unit/test_eip_order.py): a change is a rotation to an address that
-# is named, and a release only deletes the claim after what detaching does.
+# Others write the same in the same order (tests/unit/test_eip_order.py): a change is a rotation to an address that is
+# named, and a release only deletes the claim after what detaching does.
 COVERED = frozenset({"change", "detach"})
 
 
