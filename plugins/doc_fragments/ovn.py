@@ -14,7 +14,7 @@ options:
   ovn_connection:
     description:
       - How the northbound and the southbound database are reached.
-      - V(tcp) connects to O(nb_endpoint) and O(sb_endpoint).
+      - V(tcp) connects to O(nb_endpoint) and O(sb_endpoint), over TLS or a Unix socket where they say so.
       - V(exec) runs C(ovsdb-client) in the pods that lead Kube-OVN's C(ovn-central), through the API server.
       - V(auto) is V(tcp) when O(nb_endpoint) and O(sb_endpoint) are given, V(exec) otherwise.
     type: str
@@ -22,7 +22,8 @@ options:
     default: auto
   nb_endpoint:
     description:
-      - Where the northbound database listens, C(tcp:ADDRESS:6641). An IPv6 address stands in brackets.
+      - Where the northbound database listens, C(tcp:ADDRESS:6641), C(ssl:ADDRESS:6641) or C(unix:/path). An IPv6
+        address stands in brackets. Of a cluster all members are named, separated by commas; the leader is found.
       - Environment variable E(KUBEOVN_NB_ENDPOINT).
     type: str
   sb_endpoint:
@@ -30,6 +31,19 @@ options:
       - Where the southbound database listens, C(tcp:ADDRESS:6642).
       - Environment variable E(KUBEOVN_SB_ENDPOINT).
     type: str
+  ovn_ca_cert:
+    description:
+      - PEM file of the CA that signed the databases' certificates. An C(ssl) endpoint needs it.
+      - As in OVN itself the CA decides, and not the name in the certificate.
+    type: path
+  ovn_client_cert:
+    description:
+      - PEM file of the certificate that is shown to the databases. O(ovn_client_key) goes with it.
+    type: path
+  ovn_client_key:
+    description:
+      - PEM file of the key of O(ovn_client_cert), not encrypted.
+    type: path
   ovn_timeout:
     description:
       - Seconds in which a database has to answer.

@@ -47,6 +47,9 @@ AUTH_ARGUMENTS: dict[str, Any] = {
 # See doc fragment `ovn`.
 OVN_ARGUMENTS: dict[str, Any] = {
     "ovn_connection": {"type": "str", "choices": ["auto", "tcp", "exec"], "default": "auto"},
+    "ovn_ca_cert": {"type": "path"},
+    "ovn_client_cert": {"type": "path"},
+    "ovn_client_key": {"type": "path", "no_log": False},
     "nb_endpoint": {"type": "str", "fallback": (env_fallback, ["KUBEOVN_NB_ENDPOINT"])},
     "sb_endpoint": {"type": "str", "fallback": (env_fallback, ["KUBEOVN_SB_ENDPOINT"])},
     "ovn_timeout": {"type": "int", "default": 10},

@@ -32,6 +32,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     OvsdbError,
     Query,
     Row,
+    Tls,
     Unreachable,
     connect,
     many,
@@ -174,8 +175,9 @@ def open_ovn(params: Mapping[str, Any], cluster: Cluster) -> Northbound:
         )
         raise OvsdbError(text, path=missing[0], hint=hint)
     timeout = float(params.get("ovn_timeout") or 10)
-    nb = connect(endpoints["nb_endpoint"], NB_DATABASE, timeout, "nb_endpoint")
-    return Northbound(nb, connect(endpoints["sb_endpoint"], SB_DATABASE, timeout, "sb_endpoint"), names)
+    tls = Tls(*(params.get(option) or "" for option in ("ovn_ca_cert", "ovn_client_cert", "ovn_client_key")))
+    nb = connect(endpoints["nb_endpoint"], NB_DATABASE, timeout, "nb_endpoint", tls)
+    return Northbound(nb, connect(endpoints["sb_endpoint"], SB_DATABASE, timeout, "sb_endpoint", tls), names)
 
 
 class _Leader:
