@@ -165,8 +165,9 @@ def _was_claimed(address: str, holder: Holder | None, site: Site) -> bool:
     claim = site.claims.get(address)
     if claim is not None and (holder is None or claim.of(holder)):
         return True
-    claims = site.observed.claims if holder is None else [*site.claims_of(holder, FIP), *site.claims_of(holder, SNAT)]
-    return any(one.previous == address for one in claims)
+    if holder is None:
+        return address in site.formers
+    return any(one.previous == address for kind in (FIP, SNAT) for one in site.claims_of(holder, kind))
 
 
 def _is_idle(address: str, stale: list[NatRule], site: Site) -> bool:

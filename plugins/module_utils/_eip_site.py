@@ -111,6 +111,7 @@ class Site:
         )
         self._kept = _group((owner, address) for address, owner in (observed.kept or {}).items())
         self.claims = {claim.address: claim for claim in observed.claims}
+        self.formers = {claim.previous for claim in observed.claims if claim.previous}  # addresses that were somebody's
         self._claims_of = _group((one.holder, claim) for claim in observed.claims for one in claim.claimants)
 
     def _all_mentions(self, alive: Iterable[PodView]) -> Iterable[tuple[str, Mention]]:
