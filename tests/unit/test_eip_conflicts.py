@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import claims_of
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
-    Claim,
     Eip,
     Holder,
     RoutePolicy,
@@ -22,34 +19,25 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Step,
 )
 from support.eip_cases import ask, claimed, draw, look, matches, refusals, rules, run, wish
+from support.eip_runs import RunSite
 from support.eip_world import World
 
 POOL = "10.4.19.110-10.4.19.150"
 
 
-class Site:
-    """A model world with the ways into it that a run has."""
+class Site(RunSite):
+    """A world of the test's own, in which Kube-OVN looks after each write."""
 
     def __init__(self, world: World) -> None:
+        super().__init__()
         self.world = world
 
-    def observe(self, _desired: Sequence[Eip], _wishes: Wishes) -> Observed:
-        return self.world.observed()
-
-    def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
-        return tuple(self.world.claims.values()), ()
-
     def act(self, steps: Sequence[Step]) -> Done:
-        done = Done()
-        for step in steps:
-            if step.action == "claim" and self.world.claims.get(step.data["after"].address) != step.data["before"]:
-                done.lost.append(step)
-            else:
-                self.world.apply(step)
+        done = super().act(steps)
         self.world.controller()
         return done
 
-    def run(self, asked: Sequence[Eip] | None, **options: Any) -> Run:
+    def ask(self, asked: Sequence[Eip] | None, **options: Any) -> Run:
         return Run(asked, wish(**options), self, self.act)
 
 
@@ -107,7 +95,7 @@ def test_adoption_leaves_alone_what_it_refuses_and_goes_on_with_the_rest(world: 
         world.add_pod(name, f"10.253.0.{len(name)}", "10.4.19.122")
     world.settle()
     site = Site(world)
-    taken = site.run(None, adopt=True)
+    taken = site.ask(None, adopt=True)
     assert not taken.general
     taken.claim()
     taken.write()
@@ -143,7 +131,7 @@ def test_of_two_runs_that_reassign_one_gives_in(world: World) -> None:
     world.settle()
     run(world, ask((pods[0], "10.4.19.101")))
     site = Site(world)
-    both = [site.run(ask((pod, "10.4.19.101")), reassign=True) for pod in pods[1:]]
+    both = [site.ask(ask((pod, "10.4.19.101")), reassign=True) for pod in pods[1:]]
     for one in both:
         one.claim()
     for _round in range(8):
@@ -157,7 +145,7 @@ def test_a_run_that_does_not_wait_writes_nothing_late(world: World) -> None:
     old, new = world.add_pod("old", "10.253.0.2"), world.add_pod("new", "10.253.0.3")
     world.settle()
     run(world, ask((old, "10.4.19.101")))
-    hurried = Site(world).run(ask((new, "10.4.19.101")), reassign=True)
+    hurried = Site(world).ask(ask((new, "10.4.19.101")), reassign=True)
     hurried.claim()
     hurried.write()
     assert world.pods["default", "new"].eip is None, "the old holder is not clean yet"
@@ -194,7 +182,7 @@ def test_an_address_that_a_pool_keeps_is_not_given_to_another_of_the_same_task(w
     first, second = world.add_pod("a", "10.253.0.2"), world.add_pod("b", "10.253.0.3")
     run(world, draw(first, pool=POOL))
     named = replace(ask((second, "10.4.19.110"))[0], path="eips[1]")
-    asked = Site(world).run([*draw(first, pool=POOL), named], reassign=True)
+    asked = Site(world).ask([*draw(first, pool=POOL), named], reassign=True)
     assert "asked for twice" in "; ".join(str(one) for found in asked.bad.values() for one in found)
 
 
