@@ -32,7 +32,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import claim_steps, release_steps
 from ansible_collections.kubeovn.core.plugins.module_utils._model import SNAT, Eip, Holder, Problem, Step
 
-Leavers = frozenset[tuple[Holder, str, str | None]]
+Leavers = frozenset[tuple[Holder, str, str]]  # the address: empty for all of the holder's
 HELD_HINT = "release it there first (state: absent), or choose another address"
 
 
@@ -55,7 +55,7 @@ def let_go_of_objects(eip: Eip, site: Site) -> Iterable[Step]:
 
 def leavers(desired: Iterable[Eip], wishes: Wishes) -> Leavers:
     """Who lets go of what in a task: an OvnEip that several share goes when the last of them does."""
-    return frozenset((eip.holder, eip.kind, eip.address) for eip in desired if wishes.state == "absent")
+    return frozenset((eip.holder, eip.kind, eip.address or "") for eip in desired if wishes.state == "absent")
 
 
 def detach_by_objects(eip: Eip, wishes: Wishes, site: Site, leaving: Leavers) -> Iterable[Step]:
@@ -92,7 +92,7 @@ def _shared(eip: Eip, site: Site, leaving: Leavers) -> bool:
     """Whether somebody besides the holder has the address and keeps it."""
     claim = site.claims.get(eip.address or "")
     others = [one.holder for one in claim.claimants if one.holder != eip.holder] if claim else []
-    return any(not leaving & {(other, eip.kind, eip.address), (other, eip.kind, None)} for other in others)
+    return any(not leaving & {(other, eip.kind, eip.address or ""), (other, eip.kind, "")} for other in others)
 
 
 def objects_refused(eip: Eip, wishes: Wishes, site: Site) -> list[Problem]:
