@@ -45,6 +45,8 @@ class Case:
 
 ATTACHED = task({"vm": VM, "address": ONE})
 DRAWN = task({"vm": VM, "pool": POOL})
+ROTATED = task({"vm": VM, "pool": POOL}, rotate=True, rotation="first")
+SOURCE = task({"vm": VM, "address": ONE}, kind="snat")
 CASES = (
     Case("attach", DRAWN, writes=4),
     Case("change", task({"vm": VM, "address": TWO}), writes=6, first=(ATTACHED,)),
@@ -56,11 +58,16 @@ CASES = (
         writes=5,
         first=(task({"pod": POD, "address": ONE}),),
     ),
-    Case("rotate", task({"vm": VM, "pool": POOL}, rotate=True, rotation="first"), writes=6, first=(DRAWN,)),
+    Case("rotate", ROTATED, writes=6, first=(DRAWN,)),
+    Case(
+        "rotate again", task({"vm": VM, "pool": POOL}, rotate=True, rotation="next"), writes=6, first=(DRAWN, ROTATED)
+    ),
+    Case("source", SOURCE, writes=4),
+    Case("release of the source", task({"vm": VM}, state="absent", kind="snat"), writes=4, first=(SOURCE,)),
 )
 # Others write the same in the same order (tests/unit/test_eip_order.py): a change is a rotation to an address that is
-# named, and a release only deletes the claim after what detaching does.
-COVERED = frozenset({"change", "detach"})
+# named, and a release only deletes the claim after what detaching does. A source address is set as an EIP is.
+COVERED = frozenset({"change", "detach", "rotate again", "release of the source"})
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +99,7 @@ def succeed(options: Options) -> dict[str, Any]:
 def release() -> None:
     """Nobody has an EIP, and there is no claim."""
     succeed(task({"vm": VM}, {"pod": POD}, state="absent"))
+    succeed(task({"vm": VM}, state="absent", kind="snat"))
 
 
 def begin(case: Case, live: Live, empty: Picture) -> None:
