@@ -27,6 +27,7 @@ ADDRESS, KIND = "kubeovn.core/address", "kubeovn.core/kind"
 HOLDERS, FORMER = "kubeovn.core/holders", "kubeovn.core/former-holders"
 PREVIOUS, ROTATION = "kubeovn.core/previous", "kubeovn.core/rotation"
 SEVERAL = "several holders"
+LIMIT = 256 * 1024  # bytes that all annotations of an object may have (TotalAnnotationSizeLimitB of Kubernetes)
 
 
 def lease_name(address: str) -> str:
@@ -59,6 +60,12 @@ def to_lease(claim: Claim) -> dict[str, Any]:
         "metadata": metadata,
         "spec": {"holderIdentity": identity(claim)},
     }
+
+
+def is_too_large(claim: Claim) -> bool:
+    """Whether the API server would refuse a claim for the names of its holders: about 1,900 share one SNAT address."""
+    notes = to_lease(claim)["metadata"]["annotations"]
+    return sum(len(key) + len((text or "").encode()) for key, text in notes.items()) > LIMIT
 
 
 def _written(claimants: Iterable[Claimant]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from ansible_collections.kubeovn.core.plugins.module_utils._claims import is_too_large
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes, adopted, assign
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import doubles, gateway_problems, problems
@@ -100,6 +101,10 @@ class Run:
         found += problems(self.desired, self.wishes, self.seen)
         self.bad = _by_path(found)
         self.planned = plan(self.viable, self.wishes, self.seen)
+        afters = [step.data["after"] for step in self.planned.steps if step.action == CLAIM]
+        for claim in (one for one in afters if is_too_large(one)):
+            text = f"{len(claim.claimants)} holders are too many for one claim, of {claim.address}"
+            self.general.append(Problem("eips", text, "share several SNAT addresses among them"))
 
     def _needs_gateway(self, asked: Sequence[Eip], site: Site) -> bool:
         """Whether an EIP of the default VPC is asked for: other VPCs have router ports of their own."""

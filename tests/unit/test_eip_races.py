@@ -204,3 +204,14 @@ def test_with_all_or_nothing_nothing_is_written_before_all_is_claimed(site: RunS
     run = Run(draw(*pods, pool="10.4.19.100-10.4.19.250"), wish(), site, site.act)
     run.claim(all_or_nothing=True)
     assert (len(claimed(site.world)), site.writes) == (len(pods), [])
+
+
+def test_more_holders_than_a_claim_can_name_are_refused_before_anything_is_written(site: RunSite) -> None:
+    def asked(number: int) -> Run:
+        for index in range(number):
+            site.world.add_pod(f"crawler-worker-{index}", f"10.253.{index // 250 + 1}.{index % 250 + 1}")
+        pods = [Holder("Pod", "default", f"crawler-worker-{index}") for index in range(number)]
+        return Run(ask(*[(pod, "10.4.19.111") for pod in pods], kind="snat"), wish(), site, site.act)
+
+    assert asked(1500).general == []
+    assert ["3000 holders are too many for one claim" in str(one) for one in asked(3000).general] == [True]
