@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Frames that tell a physical network where a MAC address lives, and the messages that ask OVS which it delivers.
+"""Frames that tell a physical network where a MAC address lives or ask who has an address, and what is asked of OVS.
 
 Private to this collection: no promise is made to other users. Pure, and for Python 3.8: it runs on the nodes.
 """
@@ -55,19 +55,53 @@ def announces(frame: bytes) -> bool:
     return frame[start - 2 : start] == b"\x08\x06" and len(arp) >= 28 and arp[14:18] == arp[24:28]
 
 
+def arp_probe(mac: bytes, address: str, tag: int = 0) -> bytes:
+    """Asks who has an address, as one that has none itself (RFC 5227): nobody remembers anything of it."""
+    return _frame(mac, tag, ETH_ARP, 1, mac + b"\0" * 4, NOWHERE + IPv4Address(address).packed)
+
+
+def arp_sender(frame: bytes) -> tuple[str, str] | None:
+    """(address, MAC) of who sent a frame of ARP, be it answer or question. None: it is no such, or names nobody."""
+    start = 18 if frame[12:14] == b"\x81\x00" else 14
+    arp = frame[start : start + 28]
+    if frame[start - 2 : start] != b"\x08\x06" or len(arp) < 28 or arp[:6] != b"\0\1\x08\0\6\4":
+        return None
+    if arp[14:18] == b"\0" * 4:
+        return None  # somebody else who only asks
+    return str(IPv4Address(arp[14:18])), ":".join(f"{byte:02x}" for byte in arp[8:14])
+
+
+_LOAD_WORD, _LOAD_HALF, _EQUAL, _RETURN = 0x20, 0x28, 0x15, 0x06  # classic BPF's instructions
+
+
 def frames_from(mac: bytes) -> bytes:
     """A classic BPF program that lets only the frames through that have this source."""
     high, low = struct.unpack("!IH", mac)
-    load_word, load_half, equal, ret = 0x20, 0x28, 0x15, 0x06
-    program = [
-        (load_word, 0, 0, 6),
-        (equal, 0, 3, high),
-        (load_half, 0, 0, 10),
-        (equal, 0, 1, low),
-        (ret, 0, 0, 0xFFFF),
-        (ret, 0, 0, 0),
-    ]
-    return b"".join(struct.pack("HBBI", *line) for line in program)
+    return _program(
+        (_LOAD_WORD, 0, 0, 6),
+        (_EQUAL, 0, 3, high),
+        (_LOAD_HALF, 0, 0, 10),
+        (_EQUAL, 0, 1, low),
+        (_RETURN, 0, 0, 0xFFFF),
+        (_RETURN, 0, 0, 0),
+    )
+
+
+def frames_of_arp() -> bytes:
+    """A classic BPF program that lets only ARP through, tagged or not."""
+    return _program(
+        (_LOAD_HALF, 0, 0, 12),
+        (_EQUAL, 3, 0, ETH_ARP),
+        (_EQUAL, 0, 3, ETH_VLAN),
+        (_LOAD_HALF, 0, 0, 16),
+        (_EQUAL, 0, 1, ETH_ARP),
+        (_RETURN, 0, 0, 0xFFFF),
+        (_RETURN, 0, 0, 0),
+    )
+
+
+def _program(*lines: tuple[int, int, int, int]) -> bytes:
+    return b"".join(struct.pack("HBBI", *line) for line in lines)
 
 
 # --- a bridge's table of MAC addresses ------------------------------------------------------------------------

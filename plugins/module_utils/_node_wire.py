@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Open vSwitch's and the network's sockets on a node: which MACs are delivered, what a bridge learned, frames out.
+"""Open vSwitch's and the network's sockets on a node: who is delivered to, what a bridge learned, frames out and in.
 
 Private to this collection: no promise is made to other users. Standard library only, and for Python 3.8.
 """
@@ -15,7 +15,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils import _node_frames
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # Python 3.8 cannot subscript it
 ALL_FRAMES = 0x0003  # ETH_P_ALL
 OUTGOING = 4  # PACKET_OUTGOING
 ATTACH_FILTER = 26  # SO_ATTACH_FILTER, which Python's socket module does not name
+BURST = 32  # frames at once: the answers to more would not fit into a socket's buffer, nor a switch's limits
 
 
 class Flows:
@@ -152,6 +153,38 @@ class Ear:
         """Stop listening."""
         for sock in self._sockets:
             sock.close()
+
+
+def who_has(nic: str, mac: bytes, addresses: Collection[str], wait: float, tag: int = 0) -> set[tuple[str, str]]:
+    """(address, MAC) of all who say that they have one of these addresses. The silent ones are asked a second time."""
+    found: set[tuple[str, str]] = set()
+    ear = _listen(nic, _node_frames.frames_of_arp())
+    try:
+        for _round in range(2):
+            known = {address for address, _mac in found}
+            silent = [address for address in addresses if address not in known]
+            for start in range(0, len(silent), BURST):
+                send(nic, (_node_frames.arp_probe(mac, address, tag) for address in silent[start : start + BURST]))
+                found |= _heard(ear, 0.01)
+            found |= _heard(ear, wait)
+    finally:
+        ear.close()
+    wanted = set(addresses)
+    return {each for each in found if each[0] in wanted}
+
+
+def _heard(ear: socket.socket, timeout: float) -> set[tuple[str, str]]:
+    """Who spoke ARP within this time."""
+    deadline = time.monotonic() + timeout
+    found: set[tuple[str, str]] = set()
+    while select.select([ear], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        frame, source = ear.recvfrom(64)
+        sender = None if source[2] == OUTGOING else _node_frames.arp_sender(frame)
+        if sender is not None:
+            found.add(sender)
+        if time.monotonic() > deadline:
+            break  # however much is said
+    return found
 
 
 def _listen(nic: str, program: bytes) -> socket.socket:

@@ -18,6 +18,7 @@ description:
     InternalIP are protected, with everything that shares a path with them - masters, members, VLAN links, ports of the
     same Open vSwitch bridge.
   - Says what the node still lacks to be a gateway, or what it still has of one.
+  - With O(arp_probe), asks the physical network who has which address.
   - Changes nothing.
 notes:
   - Runs on the node itself, as root. Needs Python 3.8 or newer without any library, and iproute2 4.18 or newer.
@@ -27,7 +28,7 @@ author:
   - kubeovn.core contributors (@kubeovn-core)
 attributes:
   check_mode:
-    description: Can run in check mode and returns the same.
+    description: Can run in check mode and returns the same. The probes of O(arp_probe) are sent then, too.
     support: full
   diff_mode:
     description: Returns what has changed, or would change.
@@ -74,6 +75,27 @@ options:
   ovs_socket:
     description: Open vSwitch's database socket. Left out, the usual places are tried.
     type: path
+  arp_probe:
+    description:
+      - Addresses for which the physical network is asked who has them, by ARP probes (RFC 5227) that leave no trace in
+        anybody's tables.
+      - Single addresses (V(10.4.19.110)), ranges (V(10.4.19.110-10.4.19.150), or short V(10.4.19.110-150)) and networks
+        (V(10.4.19.128/26), without its own and its broadcast address). At most 4096 addresses.
+    type: list
+    elements: str
+  arp_nic:
+    description:
+      - The NIC by which they are asked for. Left out, the one that O(bridge) holds, or else O(nic).
+      - The frames pass by the bridge, which is down as Kube-OVN makes it. OVN on this node does not hear them.
+    type: str
+  arp_tag:
+    description: The physical network's VLAN, where the NIC carries it tagged. V(0) is none.
+    type: int
+    default: 0
+  arp_wait:
+    description: Seconds in which answers are waited for. Who is silent is asked twice, each time for so long.
+    type: float
+    default: 1
 """
 
 EXAMPLES = r"""
@@ -95,9 +117,39 @@ EXAMPLES = r"""
   until: not node.gateway.missing
   retries: 30
   delay: 1
+
+- name: See who answers on the physical network for addresses of a pool
+  kubeovn.core.ovn_gateway_node_info:
+    arp_probe: [10.4.19.110-10.4.19.150]
+  delegate_to: jah-k3s-h100-001
+  register: wire
+
+- name: Draw from the pool what nobody answers for
+  kubeovn.core.ovn_eip:
+    eips:
+      - {pool: 10.4.19.110-10.4.19.150, vm: testing}
+    busy: "{{ wire.arp | map(attribute='address') | unique }}"
 """
 
 RETURN = r"""
+arp:
+  description:
+    - Who has one of the addresses of O(arp_probe), by address. An address with two MACs is there twice.
+    - OVN answers for EIPs with its router port's MAC, see RV(kubeovn.core.ovn_nat_info#module:router_port.mac).
+  returned: when O(arp_probe) is given
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address.
+      type: str
+      returned: always
+      sample: 10.4.19.112
+    mac:
+      description: The MAC address of who has it. It is the NIC's own where the node itself has the address.
+      type: str
+      returned: always
+      sample: "52:54:00:12:34:56"
 links:
   description: All links of the node, by name.
   returned: always
@@ -300,10 +352,19 @@ gateway:
 """
 
 from dataclasses import asdict
+from ipaddress import IPv4Address
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_probe
+from ansible_collections.kubeovn.core.plugins.module_utils import (
+    _node,
+    _node_addresses,
+    _node_frames,
+    _node_probe,
+    _node_wire,
+)
+
+MOST = 4096  # addresses that one task may ask for: more is no pool but a scan of the network
 
 
 def describe_link(link: _node.Link, ovs: _node.Ovs) -> dict[str, Any]:
@@ -366,6 +427,42 @@ def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _nod
     }
 
 
+def asked_by_arp(params: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The addresses to ask for, and what is wrong with the options about it."""
+    addresses, problems = _node_addresses.expand("arp_probe", params["arp_probe"] or [], MOST)
+    if not 0 <= params["arp_tag"] < _node.STAGED:
+        problems.append(f"arp_tag: {params['arp_tag']} is no VLAN: 1 to 4094, or 0 for none")
+    if not 0 < params["arp_wait"] <= 60:
+        problems.append(f"arp_wait: {params['arp_wait']:g} is no time to wait for answers: up to 60 seconds")
+    return addresses, problems
+
+
+def arp_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs) -> _node.Link:
+    """The NIC that leads to the physical network; ValueError when there is none that could be asked by."""
+    bridged = _node.bridged_nics(links, ovs, params["bridge"], _node_probe.in_container())
+    carrying = [name for name in bridged if name not in ovs.staged]
+    name = params["arp_nic"] or next(iter(carrying), params["nic"])
+    if not name:
+        raise ValueError(f"arp_nic: missing, since {params['bridge']} holds no NIC and nic is not given")
+    if name not in links:
+        raise ValueError(f"arp_nic: {name} is no link of this node")
+    if not (links[name].up and links[name].carrier):
+        raise ValueError(f"arp_nic: {name} {'has no carrier' if links[name].up else 'is down'}: nobody would answer")
+    return links[name]
+
+
+def who_has(
+    params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs, addresses: list[str]
+) -> list[dict[str, str]]:
+    """Who has these addresses: machines on the physical network, and the node itself, which does not ask itself."""
+    nic = arp_nic(params, links, ovs)
+    mac = _node_frames.parse_mac(nic.mac)
+    found = _node_wire.who_has(nic.name, mac, addresses, params["arp_wait"], params["arp_tag"])
+    own = {text.partition("/")[0]: link.mac for link in links.values() for text in link.addresses}
+    found |= {(address, own[address]) for address in addresses if address in own}
+    return [{"address": address, "mac": mac} for address, mac in sorted(found, key=lambda x: (IPv4Address(x[0]), x[1]))]
+
+
 def main() -> None:
     """Entry point."""
     strings = {"type": "list", "elements": "str", "default": []}
@@ -380,9 +477,16 @@ def main() -> None:
             "api_servers": dict(strings, aliases=["api_server"]),
             "internal_ips": strings,
             "ovs_socket": {"type": "path"},
+            "arp_probe": {"type": "list", "elements": "str"},
+            "arp_nic": {"type": "str"},
+            "arp_tag": {"type": "int", "default": 0},
+            "arp_wait": {"type": "float", "default": 1},
         },
         supports_check_mode=True,
     )
+    addresses, problems = asked_by_arp(module.params)
+    if problems:
+        module.fail_json(msg="; ".join(problems), problems=problems)
     try:
         links = _node_probe.links(module.run_command)
         ovs = _node_probe.open_vswitch(module.params["ovs_socket"] or "")
@@ -407,6 +511,11 @@ def main() -> None:
     if module.params["nic"]:
         result.update(describe_nic(module.params, links, ovs))
         result["refusals"] = refusals(module.params, links, ovs, protected)
+    if module.params["arp_probe"] is not None:
+        try:
+            result["arp"] = who_has(module.params, links, ovs, addresses) if addresses else []
+        except (OSError, ValueError) as error:
+            module.fail_json(msg=f"The physical network could not be asked who has which address: {error}")
     module.exit_json(changed=False, **result)
 
 

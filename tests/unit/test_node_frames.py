@@ -127,6 +127,65 @@ def test_the_filter_compares_the_source() -> None:
     assert [at + 1 + line[2] for at, line in enumerate(program) if line[0] == 0x15] == [5, 5]
 
 
+# --- who has an address ---
+
+NIC = bytes.fromhex("024b0f03000c")
+# A probe as a gateway of the lab sent it, what a Linux host answered, and a question as such a host asks it.
+PROBE = (
+    bytes.fromhex("ffffffffffff024b0f03000c08060001080006040001024b0f03000c000000000000000000000a0413b1") + b"\0" * 18
+)
+ANSWER = bytes.fromhex("024b0f03000c024b0f03001d08060001080006040002024b0f03001d0a0413b1024b0f03000c00000000")
+QUESTION = bytes.fromhex("ffffffffffff024b0f03001d08060001080006040001024b0f03001d0a0413b10000000000000a041301")
+HOST = ("10.4.19.177", "02:4b:0f:03:00:1d")
+
+
+def test_a_probe_names_no_sender_that_anybody_would_remember() -> None:
+    assert _node_frames.arp_probe(NIC, "10.4.19.177") == PROBE
+    assert _node_frames.arp_sender(PROBE) is None
+    assert _node_frames.arp_probe(NIC, "10.4.19.177", 210) == tagged(PROBE)[:60]
+
+
+def tagged(frame: bytes) -> bytes:
+    return frame[:12] + bytes.fromhex("810000d2") + frame[12:]
+
+
+def test_who_speaks_arp_has_an_address() -> None:
+    for frame in (ANSWER, QUESTION, tagged(ANSWER), ANSWER + b"\0" * 18):
+        assert _node_frames.arp_sender(frame) == HOST
+
+
+def test_other_frames_and_halves_of_one_say_nothing() -> None:
+    for frame in (ANSWER[:41], tagged(ANSWER)[:45], ANSWER[:12], b"", _node_frames.reverse_arp(MAC)):
+        assert _node_frames.arp_sender(frame) is None
+    assert _node_frames.arp_sender(ANSWER.replace(bytes.fromhex("080006040002"), bytes.fromhex("86dd06100002"))) is None
+
+
+def passes(program: bytes, frame: bytes) -> bool:
+    """What the kernel does with these few instructions; a load behind a frame's end drops the frame."""
+    value, at = 0, 0
+    while True:
+        code, yes, no, k = struct.unpack_from("HBBI", program, 8 * at)
+        at += 1
+        if code == 0x06:
+            return bool(k)
+        if code == 0x15:
+            at += yes if value == k else no
+            continue
+        size = {0x28: 2, 0x20: 4}[code]
+        if k + size > len(frame):
+            return False
+        value = int.from_bytes(frame[k : k + size], "big")
+
+
+def test_the_filters_of_the_kernel() -> None:
+    arp, own = _node_frames.frames_of_arp(), _node_frames.frames_from(MAC)
+    others = (_node_frames.reverse_arp(MAC), _node_frames.reverse_arp(MAC, 210), ANSWER[:13])
+    assert all(passes(arp, frame) for frame in (ANSWER, QUESTION, tagged(ANSWER)))
+    assert not any(passes(arp, frame) for frame in others)
+    assert passes(own, others[0])
+    assert not passes(own, ANSWER)
+
+
 TABLE = """\
  port  VLAN  MAC                Age
     2     0  16:52:f3:13:6a:25   50

@@ -15,7 +15,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_probe
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_addresses, _node_probe
 from ansible_collections.kubeovn.core.plugins.module_utils._node import Link, Ovs
 from ansible_collections.kubeovn.core.plugins.modules import ovn_gateway_node_info
 from support.vswitch import fill, server
@@ -236,6 +236,92 @@ def test_half_a_gateway() -> None:
         f"patch port {PATCH} has no other end in br-int",
         "ovn-bridge-mappings has external:br-phy, not external:br-external",
     ]
+
+
+# --- who has an address on the wire ---
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("10.4.19.110", ["10.4.19.110"]),
+        (" 10.4.19.110 - 10.4.19.112 ", ["10.4.19.110", "10.4.19.111", "10.4.19.112"]),
+        ("10.4.19.110-111", ["10.4.19.110", "10.4.19.111"]),
+        ("10.4.19.255-10.4.20.0", ["10.4.19.255", "10.4.20.0"]),
+        ("10.4.19.128/30", ["10.4.19.129", "10.4.19.130"]),
+        ("10.4.19.128/31", ["10.4.19.128", "10.4.19.129"]),
+        ("10.4.19.128/32", ["10.4.19.128"]),
+    ],
+)
+def test_addresses_are_asked_for_in_every_form_of_a_pool(text: str, addresses: list[str]) -> None:
+    assert _node_addresses.expand("x", [text], 4096) == (addresses, [])
+
+
+def test_addresses_of_several_parts_are_asked_for_once_and_in_order() -> None:
+    addresses, problems = _node_addresses.expand("x", ["10.4.19.9-10", "10.4.19.8-9", "10.4.19.10"], 3)
+    assert (addresses, problems) == (["10.4.19.8", "10.4.19.9", "10.4.19.10"], [])
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["10.4.19.1", "10.4.19"], "arp_probe[1]: '10.4.19' is not asked for"),
+        (["10.4.19.5-4"], "arp_probe[0]: '10.4.19.5-4' is not asked for: it ends before it starts"),
+        (["10.4.19.5-"], "the forms are 10.4.19.110"),
+        (["10.4.19.130/26"], "has host bits set"),
+        (["fd00::1"], "the forms are 10.4.19.110"),
+        (["224.0.0.1"], "no host can have it"),
+        (["127.0.0.1"], "no host can have it"),
+        (["0.0.0.0"], "no host can have it"),
+        (["10.0.0.0/8"], "arp_probe[0]: '10.0.0.0/8' has 16777214 addresses, more than 4096"),
+        (["10.4.0.0/20", "10.5.0.0/20"], "arp_probe: there are 8188 addresses, more than 4096"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_with_its_path(texts: list[str], words: str) -> None:
+    params = {"arp_probe": texts, "arp_tag": 0, "arp_wait": 1.0}
+    problems = ovn_gateway_node_info.asked_by_arp(params)[1]
+    assert len(problems) == 1
+    assert words in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"arp_tag": 4095}, "arp_tag: 4095 is no VLAN"),
+        ({"arp_tag": -1}, "arp_tag: -1 is no VLAN"),
+        ({"arp_wait": 0.0}, "arp_wait: 0 is no time"),
+        ({"arp_wait": 61.0}, "arp_wait: 61 is no time"),
+    ],
+)
+def test_how_cannot_be_asked_is_refused_with_its_path(wrong: dict[str, float], words: str) -> None:
+    problems = ovn_gateway_node_info.asked_by_arp({"arp_probe": None, "arp_tag": 0, "arp_wait": 1.0, **wrong})[1]
+    assert [words in problem for problem in problems] == [True]
+
+
+def by_arp(ovs: Ovs, **params: str | None) -> str:
+    given = {"nic": None, "arp_nic": None, "bridge": "br-external", **params}
+    return str(ovn_gateway_node_info.arp_nic(given, LINKS, ovs).name)
+
+
+def test_the_nic_of_the_bridge_asks_unless_another_is_named() -> None:
+    assert by_arp(GATEWAY) == by_arp(GATEWAY, nic="vec8") == "enp8s0"
+    assert by_arp(GATEWAY, arp_nic="vec8") == "vec8"
+    assert by_arp(Ovs(), nic="vec8") == "vec8"
+    both = Ovs(bridges={"br-external": ("bond0", "br-external", "enp8s0")}, staged=frozenset({"bond0"}))
+    assert by_arp(both) == "enp8s0"
+
+
+@pytest.mark.parametrize(
+    ("ovs", "nic", "words"),
+    [
+        (Ovs(), None, "arp_nic: missing, since br-external holds no NIC"),
+        (GATEWAY, "eth7", "arp_nic: eth7 is no link of this node"),
+        (GATEWAY, "d0", "arp_nic: d0 is down"),
+    ],
+)
+def test_a_nic_that_nobody_would_answer_by_is_refused(ovs: Ovs, nic: str | None, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        by_arp(ovs, arp_nic=nic)
 
 
 # --- reading for real ---
