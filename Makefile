@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 TOOLS := tests/tools
 PYTEST := $(TOOLS)/run pytest
+# Two at a time, each with a lab of its own, file by file in the order of the folders: most of a test on the lab is waiting.
+WORKERS := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubeovn-core-lab
 
 .DEFAULT_GOAL := help
@@ -15,10 +17,10 @@ demo: ## a whole site on this machine: lab up, gateways, a VM with an EIP, proof
 	$(TOOLS)/run python tests/demo
 
 test: ## everything that fits an hour: unit tests, linters, integration tests and Molecule scenarios on a lab of its own
-	$(PYTEST) -v -m "not full"
+	$(PYTEST) -v $(WORKERS) -m "not full"
 
 test-full: ## `make test` and what takes longer; generated tests with new examples each time
-	HYPOTHESIS_PROFILE=random $(PYTEST) -v
+	HYPOTHESIS_PROFILE=random $(PYTEST) -v $(WORKERS)
 
 bench: ## figures and ratios, on a lab of its own, as a table; fails when one is missed
 	$(TOOLS)/setup bench

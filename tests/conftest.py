@@ -29,7 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
     source = subprocess.run([COLLECTION_TOOL, "--source"], check=True, capture_output=True, text=True).stdout.strip()
     sys.path.insert(0, source)
     os.environ["PATH"] = f"{VENV}/bin:{os.environ['PATH']}"
-    config.stash[lab_key] = choose(config.getoption("--lab-name"), ("--boot", config.getoption("--lab-boot")))
+    config.stash[lab_key] = choose(lab_name(config), ("--boot", config.getoption("--lab-boot")))
+
+
+def lab_name(config: pytest.Config) -> str:
+    """Each of several workers (pytest-xdist) has a lab of its own, which no test of another one changes."""
+    name: str = config.getoption("--lab-name")
+    return name + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -52,11 +58,14 @@ def show(pytestconfig: pytest.Config) -> Show:
     """Writes a line to the terminal at once, although pytest captures what tests print."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     assert capture is not None
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
 
     def write(line: str) -> None:
         with capture.global_and_fixture_disabled():
-            sys.stdout.write(f"    {line}\n")
-            sys.stdout.flush()
+            # A worker's standard output is its wire to pytest.
+            stream, mark = (sys.stderr, f"[{worker}] ") if worker else (sys.stdout, "    ")
+            stream.write(f"{mark}{line}\n")
+            stream.flush()
 
     return write
 
