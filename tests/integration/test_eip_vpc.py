@@ -17,6 +17,7 @@ from support.ansible import module
 from support.commands import TOP
 from support.lab import Lab
 from support.live import Live, eventually
+from support.rights import Rights
 from support.vpc_site import (
     GATEWAY,
     GATEWAYS,
@@ -309,3 +310,53 @@ def test_a_vpc_without_a_way_outside_is_refused_with_the_cure(clean: Live) -> No
     finally:
         clean.kubectl("patch", "vpc", VPC, "--type=merge", "-p", '{"spec": {"enableExternal": true}}')
         eventually(lambda: f"{VPC}-external" in clean.nbctl("show"), bool, 60, "the VPC's router port")
+
+
+# --- one right less -------------------------------------------------------------------------------------------------
+
+KINDS = {"ovn-eips": "fip", "ovn-fips": "fip", "ovn-snat-rules": "snat", "ovn-dnat-rules": "dnat"}
+VERBS = ("list", "create", "patch", "delete")
+
+
+def item(kind: str) -> dict[str, Any]:
+    """An EIP of this kind, on the pod that is far from the outside."""
+    ports = {"ports": [{"external": 2222, "internal": 22}]} if kind == "dnat" else {}
+    return {"pod": FAR, "address": ONE, "kind": kind, **ports}
+
+
+def made_by_hand(live: Live, kind: str) -> None:
+    """An OvnEip, and the rule of this kind that uses it."""
+    ip = overlay_ip(live, FAR)
+    if kind == "fip":
+        by_hand(live, "own", ONE, vpc=VPC, v4Ip=ip)
+        return
+    live.apply(kube_ovn("OvnEip", "own", externalSubnet="external", v4Ip=ONE, type="nat"))
+    is_ready(live, "ovn-eip", "own")
+    if kind == "snat":
+        live.apply(kube_ovn("OvnSnatRule", "own", ovnEip="own", vpc=VPC, v4IpCidr=ip))
+    else:
+        ports = {"externalPort": "2222", "internalPort": "22", "protocol": "tcp"}
+        live.apply(kube_ovn("OvnDnatRule", "own", ovnEip="own", vpc=VPC, v4Ip=ip, **ports))
+    is_ready(live, f"ovn-{kind}-rule", "own")
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource"), [(verb, one) for one in KINDS for verb in VERBS if (verb, one) != ("list", "ovn-eips")]
+)
+def test_a_missing_right_is_named_and_nothing_written(clean: Live, verb: str, resource: str) -> None:
+    asked: dict[str, Any] = {"state": "present"}
+    if verb == "delete":
+        done(item(KINDS[resource]))
+        asked = {"state": "absent"}
+    elif verb == "patch":
+        made_by_hand(clean, KINDS[resource])
+        asked = {"adopt": True}
+    before, mark = (objects(clean), rows(clean)), clean.mark()
+    with Rights(clean.kubectl).lacking(("ClusterRole", ""), verb, resource):
+        result = eip(item(KINDS[resource]), **asked)
+    assert result["failed"]
+    assert not result["changed"]
+    for word in (verb, resource, "docs/rbac.yml"):
+        assert word in result["msg"]
+    assert clean.written(mark) == []
+    assert (objects(clean), rows(clean)) == before

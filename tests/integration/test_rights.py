@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,43 +16,15 @@ from support.commands import TOP, VENV, CommandFailed, run
 from support.gateway_truth import G1, G2, G3, SITE, Truth
 from support.lab import Lab
 from support.live import OPERATOR, eventually
+from support.rights import NAME, ROLES, Right, Rights, Role, rights
 
-ITEMS = yaml.safe_load((TOP / "docs" / "rbac.yml").read_text())["items"]
-CLAIMS = "kubeovn-core"  # the namespace of the claims
-ROLES = {
-    (item["kind"], item["metadata"].get("namespace", "")): item
-    for item in ITEMS
-    if item["kind"] in ("Role", "ClusterRole")
-}
-NAME = "kubeovn-operator"
 HOLDER, ADDRESS = "lab-rights", "10.4.19.197"  # a pod and a VM, and what they would get
 VM = TOP / "tests" / "lab" / "manifests" / "vm.yml"
 NICS = TOP / "tests" / "integration" / "nics.yml"
 OPTIONAL = {("get", "leases"), ("get", "deployments")}  # the file says so
 
-# For EIPs in custom VPCs.
+# For EIPs in custom VPCs: taken away in test_eip_vpc.py.
 VPC_ONLY = {"ovn-fips", "ovn-snat-rules", "ovn-dnat-rules"}
-
-Role = tuple[str, str]  # kind, namespace
-Right = tuple[str, str]  # verb, resource
-
-
-def rights(role: dict[str, Any]) -> Iterator[Right]:
-    """Each verb on each resource."""
-    for rule in role["rules"]:
-        for resource in rule["resources"]:
-            yield from ((verb, resource) for verb in rule["verbs"])
-
-
-def without(role: dict[str, Any], verb: str, resource: str) -> list[dict[str, Any]]:
-    """The role's rules, one right less."""
-    kept: list[dict[str, Any]] = []
-    for rule in copy.deepcopy(role["rules"]):
-        for one in rule["resources"]:
-            verbs = [word for word in rule["verbs"] if (word, one) != (verb, resource)]
-            kept += [{**rule, "resources": [one], "verbs": verbs}] if verbs else []
-    return kept
-
 
 ALL = [
     (*key, *right)
@@ -64,44 +34,16 @@ ALL = [
 ]
 
 
-class Rights:
-    """The lab's operator, whose rights can be taken away for a moment."""
+class Identity(Rights):
+    """The lab's operator, and how the lab is looked at."""
 
     def __init__(self, truth: Truth) -> None:
+        super().__init__(truth.kubectl)
         self.truth = truth
-
-    def give(self, role: Role, rules: list[dict[str, Any]]) -> None:
-        patch = json.dumps({"rules": rules})
-        where = ("-n", role[1] or "default")
-        self.truth.kubectl("patch", role[0].lower(), NAME, *where, "--type=merge", "-p", patch)
-
-    def may(self, role: Role, verb: str, resource: str) -> bool:
-        """What the API server thinks, which takes notice of a changed role a moment later."""
-        rules = ROLES[role]["rules"]
-        rule = next(rule for rule in rules if resource in rule["resources"] and verb in rule["verbs"])
-        plain, _slash, part = resource.partition("/")
-        what = ".".join([plain, *filter(None, rule["apiGroups"])])
-        what = "/".join([what, *rule.get("resourceNames", [])])
-        where = ("-n", role[1] or "kube-system", *([f"--subresource={part}"] if part else []))
-        with suppress(CommandFailed):  # kubectl ends with 1 for a no
-            answer = self.truth.kubectl("auth", "can-i", verb, what, f"--as={OPERATOR}", *where)
-            return answer.split()[-1] == "yes"  # after a warning where the namespace has no meaning
-        return False
-
-    @contextmanager
-    def lacking(self, role: Role, verb: str, resource: str) -> Iterator[None]:
-        self.give(role, without(ROLES[role], verb, resource))
-        try:
-            allowed = partial(self.may, role, verb, resource)
-            eventually(allowed, lambda yes: not yes, what=f"{verb} {resource} is taken away")
-            yield
-        finally:
-            self.give(role, ROLES[role]["rules"])
-            eventually(allowed, bool, what=f"{verb} {resource} is given back")
 
 
 @pytest.fixture(scope="module")
-def identity(lab: Lab) -> Generator[Rights, None, None]:
+def identity(lab: Lab) -> Generator[Identity, None, None]:
     """The lab with a gateway, and a pod and a VM to give an EIP to."""
     truth = Truth(lab)
     made = gateway()
@@ -127,7 +69,7 @@ def identity(lab: Lab) -> Generator[Rights, None, None]:
     phase = ("get", "vmi", HOLDER, "-n", "default", "--ignore-not-found", "-o", "jsonpath={.status.phase}")
     try:
         eventually(lambda: truth.kubectl(*phase), lambda seen: seen == "Running", 120, "the VM runs")
-        yield Rights(truth)
+        yield Identity(truth)
     finally:
         names = (f"vm/{HOLDER}", f"pod/{HOLDER}", f"deployment/{HOLDER}")
         truth.kubectl("delete", *names, "-n", "default", "--wait=false")
@@ -199,7 +141,7 @@ def use(right: Right) -> dict[str, Any]:
 
 
 @contextmanager
-def need(identity: Rights, right: Right) -> Iterator[None]:
+def need(identity: Identity, right: Right) -> Iterator[None]:
     """The state of the lab in which this right is needed."""
     if right == ("create", "configmaps"):
         gone = module("kubeovn.core.ovn_external_gw", {"state": "absent"})
@@ -240,7 +182,7 @@ def settled(truth: Truth) -> dict[str, Any]:
     ("role", "verb", "resource"),
     [pytest.param(one[:2], *one[2:], id=f"{one[2]} {one[3]}") for one in ALL if one[2:] not in OPTIONAL],
 )
-def test_a_missing_right_is_named_and_nothing_written(identity: Rights, role: Role, verb: str, resource: str) -> None:
+def test_a_missing_right_is_named_and_nothing_written(identity: Identity, role: Role, verb: str, resource: str) -> None:
     right = (verb, resource)
     with need(identity, right), identity.lacking(role, verb, resource):
         before, since = settled(identity.truth), identity.truth.log_length()
@@ -257,7 +199,7 @@ def test_a_missing_right_is_named_and_nothing_written(identity: Rights, role: Ro
 
 
 @pytest.mark.parametrize(("verb", "resource"), sorted(OPTIONAL))
-def test_what_may_be_left_out_may_be_left_out(identity: Rights, verb: str, resource: str) -> None:
+def test_what_may_be_left_out_may_be_left_out(identity: Identity, verb: str, resource: str) -> None:
     with identity.lacking(("Role", "kube-system"), verb, resource):
         result = gateway(nodes=[G1, G3, G2])
         assert not result["failed"], result["msg"]
