@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 TOOLS := tests/tools
 PYTEST := $(TOOLS)/run pytest
-# Two at a time, each with a lab of its own, file by file in the order of the folders: most of a test on the lab is waiting.
+# Two at a time, each with a lab of its own, file by file: most of a test on the lab is waiting.
 WORKERS := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubeovn-core-lab
 

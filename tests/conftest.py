@@ -10,6 +10,8 @@ import sys
 import pytest
 from support.commands import TOP, VENV, Show
 from support.lab import Lab, choose
+from support.workers import Scheduling, lab_boot, lab_name, worker
+from xdist.remote import Producer
 
 COLLECTION_TOOL = TOP / "tests" / "tools" / "collection"
 pytest_plugins = ["support.no_skips"]
@@ -29,13 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
     source = subprocess.run([COLLECTION_TOOL, "--source"], check=True, capture_output=True, text=True).stdout.strip()
     sys.path.insert(0, source)
     os.environ["PATH"] = f"{VENV}/bin:{os.environ['PATH']}"
-    config.stash[lab_key] = choose(lab_name(config), ("--boot", config.getoption("--lab-boot")))
+    name, boot = lab_name(config.getoption("--lab-name")), lab_boot(config.getoption("--lab-boot"))
+    config.stash[lab_key] = choose(name, ("--boot", boot))
 
 
-def lab_name(config: pytest.Config) -> str:
-    """Each of several workers (pytest-xdist) has a lab of its own, which no test of another one changes."""
-    name: str = config.getoption("--lab-name")
-    return name + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """pytest-xdist asks for it when there are workers."""
+    return Scheduling(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -58,12 +60,12 @@ def show(pytestconfig: pytest.Config) -> Show:
     """Writes a line to the terminal at once, although pytest captures what tests print."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     assert capture is not None
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    name = worker()
 
     def write(line: str) -> None:
         with capture.global_and_fixture_disabled():
             # A worker's standard output is its wire to pytest.
-            stream, mark = (sys.stderr, f"[{worker}] ") if worker else (sys.stdout, "    ")
+            stream, mark = (sys.stderr, f"[{name}] ") if name else (sys.stdout, "    ")
             stream.write(f"{mark}{line}\n")
             stream.flush()
 
