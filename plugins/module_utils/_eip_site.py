@@ -65,6 +65,7 @@ class Observed:
     declared_routes: frozenset[str] = frozenset()  # prefixes that the VPC's spec routes by source, read with `kept`
     unseen: tuple[str, ...] = ()  # what could not be looked at, in words; OVN's rows among them when it is blind
     blind: bool = False  # nobody looked into OVN
+    synced: frozenset[str] = frozenset()  # annotations that virt-controller copies to launcher pods by itself
     objects: Objects | None = None  # OvnEips and what uses them; None: not read, since no holder is in a custom VPC
 
 

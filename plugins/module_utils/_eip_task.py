@@ -21,6 +21,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import site_warnings
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import warnings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Plan, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._module import (
@@ -109,7 +110,9 @@ class Task:
         return run
 
     def _warnings(self, run: Run) -> list[str]:
-        return warnings(run.viable, Site(run.seen)) if self.wishes.state == "present" else []
+        if self.wishes.state != "present":
+            return []
+        return [*warnings(run.viable, Site(run.seen)), *site_warnings(run.viable, run.seen)]
 
     def _forbidden(self, step: Step) -> list[Problem]:
         """Why a step that only a later look has planned must not be done, though the first plan was allowed."""

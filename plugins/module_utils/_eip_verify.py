@@ -16,15 +16,19 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import hol
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import Leavers, leavers, objects_left
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    ANNOTATIONS,
     CONFIG_MAP,
+    ROUTED_ANNOTATION,
     SNAT,
     Eip,
     PodView,
     Problem,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._objects import SYNC_FLAG
 
 CONTROLLER_HINT = "is kube-ovn-controller running? kubectl -n kube-system logs deployment/kube-ovn-controller"
 OTHERS_HINT = "somebody else writes it too"
+SYNC_HINT = f"virt-controller copies it from the instance ({SYNC_FLAG}): what does the instance say?"
 
 Found = Iterable[tuple[str, str]]
 
@@ -42,6 +46,14 @@ def unfinished(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> di
         if problems:
             found.setdefault(eip.path, []).extend(problems)
     return found
+
+
+def site_warnings(desired: Sequence[Eip], observed: Observed) -> list[str]:
+    """What of the cluster will break the EIPs of machines sooner or later, though nothing of them is wrong now."""
+    if ROUTED_ANNOTATION not in observed.synced or not any(eip.holder.kind == "VirtualMachine" for eip in desired):
+        return []
+    text = f"virt-controller copies {ROUTED_ANNOTATION} to launcher pods: take it out of its {SYNC_FLAG}"
+    return [f"{text}, since Kube-OVN alone may say that it has routed a pod"]
 
 
 def _not_attached(eip: Eip, wishes: Wishes, site: Site) -> Found:
@@ -95,7 +107,8 @@ def _must_run(eip: Eip, site: Site) -> bool:
 def _pod_not_attached(pod: PodView, eip: Eip, site: Site) -> Found:
     name, address, kind = f"pod {pod.namespace}/{pod.name}", eip.address or "", eip.kind
     if pod.asks(kind) != address:
-        yield f"{name} says {pod.asks(kind)}", f"{OTHERS_HINT} (a launcher-annotations-sync of virt-controller?)"
+        copied = ANNOTATIONS[kind] in site.observed.synced and eip.holder.kind == "VirtualMachine"
+        yield f"{name} says {pod.asks(kind)}", SYNC_HINT if copied else OTHERS_HINT
     if pod.node is None:
         yield f"{name} is not scheduled to a node", f"kubectl -n {pod.namespace} describe pod {pod.name}"
         return

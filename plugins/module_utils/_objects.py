@@ -9,6 +9,7 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
@@ -31,6 +32,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 Object = Mapping[str, Any]
 PROVIDER_ANNOTATION = "ovn.kubernetes.io/provider_network"  # only pods of a VLAN have it
 FIRST_NIC = "ovn"  # the provider of a pod's first NIC
+VIRT_CONTROLLER = "virt-controller"  # KubeVirt's Deployment of that name
+SYNC_FLAG = "--additional-launcher-annotations-sync"
 
 
 def notes_of(obj: Object | None) -> Mapping[str, str]:
@@ -130,6 +133,24 @@ def deployment_view(deployment: Object) -> Workload:
         surges=(spec.get("strategy") or {}).get("type") != "Recreate",
         settled=seen and counts == (replicas, replicas),
     )
+
+
+def launcher_sync(deployments: Iterable[Object]) -> frozenset[str]:
+    """The annotations that virt-controller is told to copy from instances to their launcher pods, whoever wrote them.
+
+    Its flag is repeatable and takes a list, as the same word or as the next one.
+    """
+    found: set[str] = set()
+    for deployment in deployments:
+        if deployment["metadata"]["name"] != VIRT_CONTROLLER:
+            continue
+        pod = ((deployment.get("spec") or {}).get("template") or {}).get("spec") or {}
+        for container in pod.get("containers") or []:
+            words = [*(container.get("command") or []), *(container.get("args") or [])]
+            values = [word.partition("=")[2] for word in words if word.startswith(f"{SYNC_FLAG}=")]
+            values += [value for word, value in pairwise(words) if word == SYNC_FLAG]
+            found.update(key.strip() for value in values for key in value.split(",") if key.strip())
+    return frozenset(found)
 
 
 def gateway_node(node: Object) -> GatewayNode:

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done, body_of
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import site_warnings, unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
-from support.eip_cases import CLAIMS, claimed, draw, wish
+from support.eip_cases import CLAIMS, ask, claimed, draw, wish
 from support.eip_runs import VM, WEB, Clock, RunSite, said
 
 
@@ -110,6 +112,27 @@ def test_a_writer_that_reverts_us_is_named_and_not_fought(site: RunSite) -> None
     run.settle(30, clock)
     assert "pod default/web says None" in said(run)
     assert site.writes == ["annotate_pod"]
+
+
+def test_a_pod_that_virt_controller_writes_is_told_so(site: RunSite) -> None:
+    world, keys = site.world, frozenset({"ovn.kubernetes.io/eip"})
+    site.settle((VM, "10.4.19.101"))
+    pod = next(pod for pod in world.observed().pods if pod.vm == "testing")
+    data = {"namespace": "default", "name": pod.name, "kind": "fip", "address": "10.4.19.109"}
+    world.apply(Step("annotate_pod", "", None, data))
+    for synced, words in ((keys, "virt-controller copies it from the instance"), (frozenset(), "somebody else")):
+        seen = replace(world.observed(), synced=synced)
+        (problem, *_more) = unfinished(ask((VM, "10.4.19.101")), wish("present"), seen)["eips[0]"]
+        assert "says 10.4.19.109" in problem.text
+        assert problem.hint.startswith(words)
+
+
+def test_routed_that_virt_controller_copies_is_warned_of_where_it_matters(site: RunSite) -> None:
+    seen = replace(site.world.observed(), synced=frozenset({"ovn.kubernetes.io/routed"}))
+    (warning,) = site_warnings(ask((VM, "10.4.19.101"), (WEB, "10.4.19.102")), seen)
+    assert "take it out of its --additional-launcher-annotations-sync" in warning
+    assert site_warnings(ask((WEB, "10.4.19.102")), seen) == []
+    assert site_warnings(ask((VM, "10.4.19.101")), site.world.observed()) == []
 
 
 def test_a_vm_that_starts_during_the_run_gets_its_instance_and_pod_too(site: RunSite) -> None:

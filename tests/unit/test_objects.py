@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._model import GatewayNode, PodView, Workload
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
     gateway_node,
     kept_addresses,
+    launcher_sync,
     pod_view,
     vm_view,
 )
@@ -132,3 +134,25 @@ def test_kept_addresses_are_those_of_the_default_vpc() -> None:
         "fd00::11": ("d", "testing"),
         "10.253.0.12": ("d", "p"),
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([], set()),
+        (["virt-controller", "--additional-launcher-annotations-sync=a/eip,a/snat"], {"a/eip", "a/snat"}),
+        (["--additional-launcher-annotations-sync", "a/eip", "-v", "2"], {"a/eip"}),
+        (
+            ["--additional-launcher-annotations-sync=a/eip", "--additional-launcher-annotations-sync=a/snat"],
+            {"a/eip", "a/snat"},
+        ),
+        (["--additional-launcher-labels-sync=a/eip"], set()),
+    ],
+)
+def test_what_virt_controller_copies_to_launcher_pods(words: list[str], found: set[str]) -> None:
+    container = {"name": "virt-controller", "command": words[:1], "args": words[1:]}
+    spec = {"template": {"spec": {"containers": [container]}}}
+    kubevirt = {"metadata": {"name": "virt-controller", "namespace": "kubevirt"}, "spec": spec}
+    other = {"metadata": {"name": "shop", "namespace": "kubevirt"}, "spec": spec}
+    assert launcher_sync([kubevirt]) == found
+    assert launcher_sync([other]) == set()
