@@ -18,7 +18,8 @@ from support.lab import Lab
 from support.live import OPERATOR, eventually
 from support.rights import NAME, ROLES, Right, Rights, Role, rights
 
-HOLDER, ADDRESS = "lab-rights", "10.4.19.197"  # a pod and a VM, and what they would get
+HOLDER, ADDRESS = "lab-rights", "10.4.19.197"  # a VM and a Deployment, and what they would get
+POD = "lab-rights-pod"  # under the VM's name Kube-OVN would give it the VM's logical port, and leave its policy
 VM = TOP / "tests" / "lab" / "manifests" / "vm.yml"
 NICS = TOP / "tests" / "integration" / "nics.yml"
 OPTIONAL = {("get", "leases"), ("get", "deployments")}  # the file says so
@@ -65,13 +66,15 @@ def identity(lab: Lab) -> Generator[Identity, None, None]:
             "template": template,
         },
     }
-    truth.apply({"apiVersion": "v1", "kind": "Pod", "metadata": own, "spec": spec}, machine, deployment)
+    truth.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {**own, "name": POD}, "spec": spec}, machine, deployment
+    )
     phase = ("get", "vmi", HOLDER, "-n", "default", "--ignore-not-found", "-o", "jsonpath={.status.phase}")
     try:
         eventually(lambda: truth.kubectl(*phase), lambda seen: seen == "Running", 120, "the VM runs")
         yield Identity(truth)
     finally:
-        names = (f"vm/{HOLDER}", f"pod/{HOLDER}", f"deployment/{HOLDER}")
+        names = (f"vm/{HOLDER}", f"pod/{POD}", f"deployment/{HOLDER}")
         truth.kubectl("delete", *names, "-n", "default", "--wait=false")
         assert not gateway()["failed"]
 
@@ -124,11 +127,11 @@ def use(right: Right) -> dict[str, Any]:
         case (_, "pods/exec") | ("list", "pods"):
             return gateway(ovn_connection="exec")
         case ("patch", "pods") | ("list" | "create", "leases"):
-            return eip(pod=HOLDER)
+            return eip(pod=POD)
         case ("patch", "leases"):
             return eip(vm=HOLDER, reassign=True)
         case ("delete", "leases"):
-            return eip(pod=HOLDER, state="absent")
+            return eip(pod=POD, state="absent")
         case (_, "deployments"):
             return eip(deployment=HOLDER)
         case (_, "ips"):
@@ -151,13 +154,13 @@ def need(identity: Identity, right: Right) -> Iterator[None]:
         subnet = {"apiVersion": "kubeovn.io/v1", "kind": "Subnet", "metadata": {"name": "external"}, "spec": spec}
         identity.truth.apply(subnet)
     elif right in (("patch", "leases"), ("delete", "leases")):
-        given = eip(pod=HOLDER)
+        given = eip(pod=POD)
         assert not given["failed"], given["msg"]
     try:
         yield
     finally:
         if right[1] == "leases":
-            back = eip(pod=HOLDER, state="absent")
+            back = eip(pod=POD, state="absent")
             assert not back["failed"], back["msg"]
         if right == ("get", "vlans"):  # Kube-OVN takes the switch of that name along
             identity.truth.kubectl("delete", "subnet", "external")
