@@ -304,6 +304,7 @@ class Workload:
     replicas: int = 1
     surges: bool = False  # whether a new pod may run beside the old one, so that two have the template's EIP
     settled: bool = True  # whether the one pod it has is of the template as it is now
+    labels: tuple[tuple[str, str], ...] = ()  # a machine's own and its template's
 
     @property
     def holder(self) -> Holder:

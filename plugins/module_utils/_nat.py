@@ -216,7 +216,7 @@ def report(seen: Seen, addresses: Collection[str] = ()) -> dict[str, Any]:
     """All that the modules return. `addresses`: only the NAT rules of these external addresses; none means all."""
     wanted = {_sort_key(address) for address in addresses}
     rules = sorted(seen.ovn.nat_rules, key=lambda rule: (_sort_key(rule.external_ip), rule.type, rule.logical_ip))
-    site = _site(seen)
+    site = site_of(seen)
     found, unread = findings(seen)
     return {
         "gateways": gateways(seen.ovn, seen.nodes),
@@ -290,7 +290,7 @@ def external_switch(ovn: Ovn) -> dict[str, Any] | None:
     return {"name": ovn.names.switch, "ports": ports}
 
 
-def _site(seen: Seen) -> Site:
+def site_of(seen: Seen) -> Site:
     """The index that knows whose an overlay address is; nothing else of it is used here."""
     return Site(Observed(True, None, (), seen.pods, seen.vms, seen.ovn, {}, seen.kept))
 

@@ -110,7 +110,12 @@ def vm_view(vm: Object, vmi: Object | None) -> Workload:
         instance_uid=(instance.get("metadata") or {}).get("uid"),
         template_snat=notes_of(template).get(SNAT_ANNOTATION) or None,
         instance_snat=notes_of(vmi).get(SNAT_ANNOTATION) or None,
+        labels=tuple(sorted((_labels_of(vm) | _labels_of(template)).items())),
     )
+
+
+def _labels_of(obj: Object) -> dict[str, str]:
+    return dict((obj.get("metadata") or {}).get("labels") or {})
 
 
 def deployment_view(deployment: Object) -> Workload:
