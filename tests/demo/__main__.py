@@ -17,10 +17,12 @@ sys.path.insert(0, str(TOP / "tests"))
 
 from demo.steps import Demo, Step, StepFailed, progress  # noqa: E402
 from demo.witness import Audit, differences, northbound, whoami  # noqa: E402
+from support.ansible import recap  # noqa: E402
 from support.commands import CommandFailed, run  # noqa: E402
 from support.lab import LAB, Lab  # noqa: E402
 
 VM = TOP / "tests" / "lab" / "manifests" / "vm.yml"
+EXAMPLES = TOP / "examples"
 UP_SECONDS = 45 * 60  # one-time builds included
 GUEST_SECONDS = 120
 LOOK_AROUND = """\
@@ -29,12 +31,11 @@ The lab is up. To look around:
   tests/lab/lab outside -- ping -c 3 10.4.19.101        # the VM, from a host that is not in the cluster
   tests/lab/lab kubectl get nodes,vms,pods -A -o wide   # Kubernetes and KubeVirt
 make lab-down ends it."""
-RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
 def main() -> int:
     """All steps, then the table; the lab stays up."""
-    demo = Demo(total=6)
+    demo = Demo(total=7)
     lab = Lab(os.environ.get("LAB_NAME", "site"))
     try:
         _steps(demo, lab)
@@ -61,6 +62,9 @@ def _steps(demo: Demo, lab: Lab) -> None:
     with demo.step("site and its proof") as step:
         _playbook("site", env, step, kubeovn_proof_report=str(reports / "proof.json"))
         _show_proof(reports / "proof.json", step)
+
+    with demo.step("into the guest by its EIP") as step:
+        _guests(env, step)
 
     with demo.step("failover test") as step:
         _playbook("failover_test", env, step, failover_test_report=str(reports / "failover.json"))
@@ -101,18 +105,35 @@ def _create_vm(lab: Lab, step: Step) -> None:
 def _playbook(name: str, env: dict[str, str], step: Step, **variables: str) -> Counter[str]:
     """Run a playbook of the installed collection as a user would, and sum up its recap."""
     argv = ["ansible-playbook", f"--inventory={env['LAB_INVENTORY']}", f"kubeovn.core.{name}"]
-    argv.append(f"--extra-vars={json.dumps(variables)}")
+    total, _output = _run(f"kubeovn.core.{name}", argv, env, step, variables)
+    return total
+
+
+def _guests(env: dict[str, str], step: Step) -> None:
+    """Log in to each VM with an EIP, which the inventory plugin finds in the cluster, through the outside host."""
+    argv = ["ansible-playbook", f"--inventory={EXAMPLES / 'site.kubeovn_eip.yml'}", str(EXAMPLES / "guests.yml")]
+    jump = f"-F {env['LAB_SSH_CONFIG']} -J outside-host"
+    _total, output = _run("examples/guests.yml", argv, env, step, {"ansible_ssh_common_args": jump})
+    for text in re.findall(r'"msg": "(.* answers at .*)"', output):
+        step.saw(text)
+    step.require("testing on jah-k3s-l40s-001 answers at 10.4.19.101" in output, "the VM of the demo is among them")
+
+
+def _run(
+    name: str, argv: list[str], env: dict[str, str], step: Step, variables: dict[str, str]
+) -> tuple[Counter[str], str]:
+    """ansible-playbook with these variables: the sum of its recap, and what it printed."""
     began = time.monotonic()
-    output = run(argv, env=env, show=progress, timeout=1800)
-    recap: Counter[str] = Counter()
-    for _host, ok, changed, unreachable, failed in RECAP.findall(output):
-        recap.update(ok=int(ok), changed=int(changed), unreachable=int(unreachable), failed=int(failed))
-    counts = ", ".join(f"{key}={recap[key]}" for key in ("ok", "changed", "unreachable", "failed"))
+    output = run([*argv, f"--extra-vars={json.dumps(variables)}"], env=env, show=progress, timeout=1800)
+    total: Counter[str] = Counter()
+    for counts in recap(output).values():
+        total.update(counts)
+    counts_text = ", ".join(f"{key}={total[key]}" for key in ("ok", "changed", "unreachable", "failed"))
     step.require(
-        recap["ok"] > 0 and not recap["unreachable"] and not recap["failed"],
-        f"ansible-playbook kubeovn.core.{name}: {counts}, {time.monotonic() - began:.1f} s",
+        total["ok"] > 0 and not total["unreachable"] and not total["failed"],
+        f"ansible-playbook {name}: {counts_text}, {time.monotonic() - began:.1f} s",
     )
-    return recap
+    return total, output
 
 
 def _show_proof(report: Path, step: Step, *, brief: bool = False) -> None:
@@ -141,8 +162,8 @@ def _again(lab: Lab, env: dict[str, str], step: Step, report: Path) -> None:
     user = whoami(lab, env["K8S_AUTH_KUBECONFIG"])
     audit = Audit.now(Path(env["LAB_AUDIT_LOG"]))
     before = northbound(lab)
-    recap = _playbook("site", env, step, kubeovn_proof_report=str(report))
-    step.require(recap["changed"] == 0, f"changed={recap['changed']}")
+    total = _playbook("site", env, step, kubeovn_proof_report=str(report))
+    step.require(total["changed"] == 0, f"changed={total['changed']}")
     requests = audit.requests(user)
     step.require(
         requests.total > 0 and not requests.writing,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from support.commands import TOP, VENV
 
 BIN = VENV / "bin"
+RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
 def module(
@@ -45,3 +47,9 @@ def module(
     result: dict[str, Any] = json.JSONDecoder().raw_decode("{" + answer)[0]
     result.setdefault("failed", "FAILED" in before)
     return result
+
+
+def recap(output: str) -> dict[str, dict[str, int]]:
+    """What a playbook's recap says: host -> ok, changed, unreachable, failed."""
+    names = ("ok", "changed", "unreachable", "failed")
+    return {host: dict(zip(names, map(int, counts), strict=True)) for host, *counts in RECAP.findall(output)}
