@@ -55,7 +55,13 @@ CODES = {
     "gateway_alone": (WARNING, "no gateway is left when this one fails"),
     "survivor_without_peer": (ERROR, "the last gateway may not take the traffic: it has no live peer"),
     "no_active_gateway": (ERROR, "no EIP is reachable"),
+    "gateway_unmapped": (ERROR, "the node swallows what it is to forward while it is the active gateway"),
+    "no_localnet": (ERROR, "no packet passes between the overlay and the physical network"),
+    "bfd_down": (ERROR, "each of the two may take the other for dead, and both or none may take the traffic"),
+    "external_link_down": (ERROR, "OVN does not see it: the node swallows what it is to forward while it is active"),
+    "eip_mtu": (WARNING, "packets of full size do not leave to the physical network"),
 }
+BY_ROW = frozenset({"duplicate_external_address", "two_addresses_on_holder", "unexplained_row"})  # repaired by identity
 
 
 @dataclass(frozen=True)
@@ -178,10 +184,10 @@ def gateway_findings(ovn: Ovn, nodes: Sequence[GatewayNode], config: Mapping[str
     rows = ovn.router_port.gateway_chassis if ovn.router_port else ()
     if not rows:
         return found
-    asked = _asked_nodes(config)
-    of_row = {row: _node_of(row, ovn, nodes) for row in rows}
-    alive = [row for row, node in of_row.items() if node is not None and node.ready and _registered(row, ovn)]
-    repair = _gateway_task(config)
+    asked = asked_nodes(config)
+    of_row = {row: node_of(row, ovn, nodes) for row in rows}
+    alive = [row for row, node in of_row.items() if node is not None and node.ready and registered(row, ovn)]
+    repair = gateway_task(config)
     found += _rows(of_row, alive, asked, repair)
     if ovn.active_chassis is None:
         found.append(Finding("no_active_gateway", "no chassis holds the router port", repair))
@@ -191,7 +197,7 @@ def gateway_findings(ovn: Ovn, nodes: Sequence[GatewayNode], config: Mapping[str
         found.append(Finding("gateway_alone", f"{name} is the only gateway", repair, node=name))
     elif len(alive) == 1 and (last := of_row[alive[0]]):
         text = f"{last.name} is the only one of {len(rows)} gateways that lives"
-        found.append(Finding("survivor_without_peer", text, _gateway_task(config, rescue=True), node=last.name))
+        found.append(Finding("survivor_without_peer", text, gateway_task(config, rescue=True), node=last.name))
     return found
 
 
@@ -225,7 +231,7 @@ def _rows(
 def _config(ovn: Ovn, config: Mapping[str, str]) -> Iterable[Finding]:
     port = ovn.router_port
     enabled = bool(config) and config.get("enable-external-gw") != "false"
-    repair = _gateway_task(config) if enabled else "- kubeovn.core.ovn_external_gw: {state: absent}"
+    repair = gateway_task(config) if enabled else "- kubeovn.core.ovn_external_gw: {state: absent}"
     if enabled != (port is not None):
         said, real = ("asks for a gateway", "is not there") if enabled else ("asks for none", "is there")
         text = f"the ConfigMap {said}, and router port {ovn.names.router_port} {real}"
@@ -238,26 +244,29 @@ def _config(ovn: Ovn, config: Mapping[str, str]) -> Iterable[Finding]:
                 yield Finding("config_differs", f"{key} is {said} in ConfigMap {CONFIG_MAP}, in OVN {real}", repair)
 
 
-def _asked_nodes(config: Mapping[str, str] | None) -> list[str]:
+def asked_nodes(config: Mapping[str, str] | None) -> list[str]:
+    """The nodes that the ConfigMap lists, in their order."""
     return [name.strip() for name in ((config or {}).get(NODES_KEY) or "").split(",") if name.strip()]
 
 
-def _node_of(row: GatewayChassis, ovn: Ovn, nodes: Sequence[GatewayNode]) -> GatewayNode | None:
+def node_of(row: GatewayChassis, ovn: Ovn, nodes: Sequence[GatewayNode]) -> GatewayNode | None:
+    """The node of a gateway chassis: by its annotation, else by the host name that the chassis reports."""
     hosts = {one.name: one.hostname for one in ovn.chassis}
     by_chassis = next((node for node in nodes if node.chassis == row.chassis), None)
     return by_chassis or next((node for node in nodes if node.name == hosts.get(row.chassis)), None)
 
 
-def _registered(row: GatewayChassis, ovn: Ovn) -> bool:
+def registered(row: GatewayChassis, ovn: Ovn) -> bool:
+    """Whether SB has its chassis."""
     return any(one.name == row.chassis for one in ovn.chassis)
 
 
-def _gateway_task(config: Mapping[str, str] | None, **more: Any) -> str:
+def gateway_task(config: Mapping[str, str] | None, **more: Any) -> str:
     """The task that makes the gateway as the ConfigMap describes it; without one, the playbook that has the options."""
     names = {"nic": "external-gw-nic", "gateway": "external-gw-addr", "nic_ip": "nic-ip"}
     options: dict[str, Any] = {option: (config or {}).get(key) for option, key in names.items()}
-    if not all(options.values()) or not _asked_nodes(config):
+    if not all(options.values()) or not asked_nodes(config):
         return "ansible-playbook kubeovn.core.site"
     kind = (config or {}).get("type") or "centralized"
-    task = {"type": kind, "nodes": _asked_nodes(config), **options, **more}
+    task = {"type": kind, "nodes": asked_nodes(config), **options, **more}
     return f"- kubeovn.core.ovn_external_gw: {json.dumps(task)}"

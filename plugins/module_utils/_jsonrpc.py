@@ -55,6 +55,7 @@ class Framing:
         if not piece.rstrip().endswith(b"}"):
             return []  # the last message is not complete: do not parse megabytes in vain
         text = self.pending.decode()  # what ends with a brace ends no character in its middle
+        self.pending = bytearray()  # a large answer is not kept twice
         messages, position = [], 0
         decoder = json.JSONDecoder()
         try:
@@ -71,7 +72,8 @@ class Framing:
                 raise
         except RecursionError as error:
             raise ValueError("nested deeper than any answer") from error
-        self.pending = bytearray(text[position:].encode())
+        finally:
+            self.pending = bytearray(text[position:].encode())  # what an error tells the beginning of, too
         return messages
 
 

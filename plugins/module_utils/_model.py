@@ -26,6 +26,7 @@ DATAPATH_LABEL = "ovn.kubernetes.io/ovs_dp_type"
 CHASSIS_ANNOTATION = "ovn.kubernetes.io/chassis"
 EIP_ANNOTATION = "ovn.kubernetes.io/eip"
 ROUTED_ANNOTATION = "ovn.kubernetes.io/routed"
+MAC_ANNOTATION = "ovn.kubernetes.io/mac_address"
 ADDRESS_ANNOTATION = "ovn.kubernetes.io/ip_address"
 SNAT_ANNOTATION = "ovn.kubernetes.io/snat"
 NORTH_GATEWAY_ANNOTATION = "ovn.kubernetes.io/north_gateway"
@@ -143,11 +144,11 @@ class SwitchPort:
     enabled: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a hundred thousand
 class NatRule:
     """A row of NB NAT on the VPC's router."""
 
-    uuid: str
+    uuid: str  # empty when rows were read without, see Northbound.observe
     type: str  # dnat_and_snat, snat, dnat
     external_ip: str
     logical_ip: str
@@ -161,14 +162,14 @@ class NatRule:
         return bool(self.logical_port and self.external_mac)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rerouting:
     """What sends an overlay address's packets to the physical gateway: a policy, or a route by source."""
 
     uuid: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoutePolicy(Rerouting):
     """A row of NB Logical_Router_Policy on the VPC's router."""
 
@@ -179,7 +180,7 @@ class RoutePolicy(Rerouting):
     vendor: str | None = None  # who made it, as it says itself: Kube-OVN marks its own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceRoute(Rerouting):
     """A static route by source address on the VPC's router.
 
@@ -269,6 +270,7 @@ class PodView:
     replica_set: str | None = None  # name of the ReplicaSet that owns it
     stateful_set: str | None = None  # name of the StatefulSet that owns it: another pod of its name follows it
     underlay: str | None = None  # the provider network of a pod that is on a VLAN, not on the overlay
+    mac: str | None = None  # of its first NIC
 
     def asks(self, kind: str) -> str | None:
         """The address that its annotation of this kind names."""
@@ -283,6 +285,15 @@ class PodView:
     def logical_port(self) -> str:
         """Kube-OVN's name of the pod's port: a VM's port outlives its pods."""
         return f"{self.name if self.own_port else self.vm or self.name}.{self.namespace}"
+
+
+@dataclass(frozen=True)
+class SubnetMtu:
+    """The MTU that a network of the overlay gives to its pods; 0: the default."""
+
+    subnet: str
+    network: str
+    mtu: int
 
 
 @dataclass(frozen=True)

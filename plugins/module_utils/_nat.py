@@ -1,198 +1,61 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""NAT rows joined with who holds them, and the gateways in their order: what the read-only modules tell.
+"""What the read-only modules tell: gateways in their order, NAT rules with who holds them, claims, findings. Pure.
 
 Private to this collection: no promise is made to other users.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils._claims import SELECTOR, claims_of
-from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
-    CONFIG_MAPS,
-    DEPLOYMENTS,
-    IPS,
-    LEASES,
-    NODES,
-    OVN_EIPS,
-    PODS,
-    SUBNETS,
-    VMIS,
-    VMS,
-    VPCS,
-    Cluster,
-    ClusterError,
-    Resource,
-)
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
-from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
-    ERROR,
-    Finding,
-    eip_findings,
-    gateway_findings,
-)
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import is_eip_rule
+from ansible_collections.kubeovn.core.plugins.module_utils._findings import Finding, node_of
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import peer_states
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
-    CONFIG_MAP,
-    DEFAULT_VPC,
+    ANNOTATIONS,
     Claim,
+    GatewayChassis,
     GatewayNode,
     Holder,
     NatRule,
     Ovn,
     PodView,
-    Problem,
     RoutePolicy,
-    Workload,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
-from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
-    deployment_view,
-    gateway_node,
-    kept_addresses,
-    overlay_networks,
-    pod_view,
-    vm_view,
-)
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_filter import Filters, chosen
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import More, Seen, node_name, sort_key
 
-ABSENT, FORBIDDEN = 404, 403
+UNVERIFIED = "unverified"
+NO_FILTERS = Filters()
 
 
-@dataclass(frozen=True)
-class More:
-    """What only the findings need. None: this identity may not read it."""
+def report(seen: Seen, filters: Filters = NO_FILTERS) -> dict[str, Any]:
+    """All that the modules return, or that part of the rules, claims and findings that is wanted."""
+    found, unread = seen.judged
+    wanted = chosen(found, filters)
+    about = {sort_key(one.address) for one in wanted if one.address} if filters.codes else None
 
-    deployments: tuple[Workload, ...] | None = ()
-    ovn_eips: Mapping[str, str] | None = field(default_factory=dict)  # address -> name of the OvnEip that has it
-    config: Mapping[str, str] | None = None  # the gateway's ConfigMap, empty when there is none
-    declared_routes: frozenset[str] | None = frozenset()  # prefixes that the VPC's spec routes by source
-    overlays: tuple[str, ...] = ()
-    kubevirt: bool = True
+    def wants(address: str, holders: Sequence[Holder]) -> bool:
+        return filters.wants(address, holders) and (about is None or sort_key(address) in about)
 
-
-@dataclass(frozen=True)
-class Seen:
-    """One look at the cluster and at OVN."""
-
-    nodes: tuple[GatewayNode, ...]
-    pods: tuple[PodView, ...]
-    vms: tuple[Workload, ...]
-    kept: dict[str, tuple[str, str]]  # overlay address -> (namespace, name) of its owner
-    ovn: Ovn
-    claims: tuple[Claim, ...] = ()
-    more: More | None = None  # None: no findings are asked for
-
-
-def observe(
-    cluster: Cluster, northbound: Northbound, claims_namespace: str, configmap_namespace: str = "kube-system"
-) -> Seen:
-    """Read each kind once, whatever the number of rows; the claims first and OVN last, see Observed."""
-    claims, _unreadable = claims_of(cluster.list(LEASES, claims_namespace, SELECTOR))
-    instances = {
-        (item["metadata"]["namespace"], item["metadata"]["name"]): item for item in cluster.list(VMIS, absent_ok=True)
+    rules = sorted(
+        (rule for rule in seen.ovn.nat_rules if wants(rule.external_ip, seen.site.holders_at(rule.logical_ip))),
+        key=lambda rule: (sort_key(rule.external_ip), rule.type, sort_key(rule.logical_ip), rule.logical_port or ""),
+    )
+    claims = [one for one in seen.claims if wants(one.address, [claimant.holder for claimant in one.claimants])]
+    return {
+        "gateways": gateways(seen),
+        "active_gateway": node_name(seen.ovn.active_chassis, seen.ovn, seen.nodes),
+        "router_port": router_port(seen.ovn),
+        "external_switch": external_switch(seen.ovn),
+        "nat_rules": [_nat_rule(rule, seen) for rule in rules],
+        "claims": [_claim(claim) for claim in sorted(claims, key=lambda one: sort_key(one.address))],
+        "findings": [_finding(one) for one in wanted],
+        "unjudged": unread,
     }
-    machines = _known(cluster, VMS)
-    subnets = cluster.list(SUBNETS, absent_ok=True)
-    more = replace(_more(cluster, configmap_namespace, subnets), kubevirt=machines is not None)
-    return Seen(
-        nodes=tuple(gateway_node(item) for item in cluster.list(NODES)),
-        pods=tuple(pod_view(item) for item in cluster.list(PODS)),
-        vms=tuple(
-            vm_view(item, instances.get((item["metadata"]["namespace"], item["metadata"]["name"])))
-            for item in machines or ()
-        ),
-        kept=kept_addresses(cluster.list(IPS, absent_ok=True), subnets),
-        ovn=northbound.observe(),
-        claims=claims,
-        more=more,
-    )
-
-
-def _more(cluster: Cluster, configmap_namespace: str, subnets: Sequence[Mapping[str, Any]]) -> More:
-    deployments = _allowed(cluster, DEPLOYMENTS)
-    eips = _allowed(cluster, OVN_EIPS)
-    vpcs = _allowed(cluster, VPCS)
-    specs = [vpc.get("spec") or {} for vpc in vpcs or () if vpc["metadata"]["name"] == DEFAULT_VPC]
-    routes = [route for spec in specs for route in spec.get("staticRoutes") or []]
-    try:
-        config = (cluster.get(CONFIG_MAPS, configmap_namespace, CONFIG_MAP) or {}).get("data") or {}
-    except ClusterError as error:
-        if error.status != FORBIDDEN:
-            raise
-        config = None
-    return More(
-        deployments=None if deployments is None else tuple(deployment_view(item) for item in deployments),
-        ovn_eips=None if eips is None else {ip: item["metadata"]["name"] for item in eips if (ip := _ovn_eip(item))},
-        config=config,
-        declared_routes=None if vpcs is None else frozenset(str(route.get("cidr") or "") for route in routes),
-        overlays=overlay_networks(subnets),
-    )
-
-
-def _known(cluster: Cluster, kind: Resource) -> Sequence[Mapping[str, Any]] | None:
-    """All objects of a kind; None when the cluster does not know it."""
-    try:
-        return cluster.list(kind)
-    except ClusterError as error:
-        if error.status != ABSENT:
-            raise
-        return None
-
-
-def _allowed(cluster: Cluster, kind: Resource) -> Sequence[Mapping[str, Any]] | None:
-    """All objects of a kind; None when this identity may not list them."""
-    try:
-        return cluster.list(kind, absent_ok=True)
-    except ClusterError as error:
-        if error.status != FORBIDDEN:
-            raise
-        return None
-
-
-def _ovn_eip(item: Mapping[str, Any]) -> str:
-    return str((item.get("status") or {}).get("v4Ip") or (item.get("spec") or {}).get("v4Ip") or "")
-
-
-def findings(seen: Seen) -> tuple[list[Finding], list[str]]:
-    """What is wrong, errors first; and what could not be judged, since this identity may not read what it needs."""
-    more = seen.more or More()
-    found = gateway_findings(seen.ovn, seen.nodes, more.config)
-    unread = [] if more.config is not None else [f"ConfigMap {CONFIG_MAP}: whether OVN does what it says"]
-    needed = {"deployments": more.deployments, "ovn-eips": more.ovn_eips, "vpcs": more.declared_routes}
-    missing = [name for name, value in needed.items() if value is None]
-    if missing:
-        unread.append(f"{', '.join(missing)}: what is left over, and which EIPs are wrong")
-    else:
-        found += eip_findings(_observed(seen, more))
-    return sorted(found, key=_finding_key), unread
-
-
-def _finding_key(one: Finding) -> tuple[bool, str, tuple[int, int, str], str]:
-    return one.severity != ERROR, one.code, _sort_key(one.address or ""), one.text
-
-
-def _observed(seen: Seen, more: More) -> Observed:
-    """The observation that a plan for EIPs would have."""
-    config = more.config or {}
-    return Observed(
-        configured=bool(config) and config.get("enable-external-gw") != "false",
-        next_hop=config.get("external-gw-addr", "").partition("/")[0] or None,
-        gateway_addresses=(),
-        pods=seen.pods,
-        vms=seen.vms if more.kubevirt else None,
-        ovn=seen.ovn,
-        ovn_eips=more.ovn_eips or {},
-        kept=seen.kept,
-        deployments=more.deployments or (),
-        claims=seen.claims,
-        overlays=more.overlays,
-        declared_routes=more.declared_routes or frozenset(),
-    )
 
 
 def _finding(one: Finding) -> dict[str, Any]:
@@ -212,68 +75,39 @@ def _holder(one: Holder) -> dict[str, str]:
     return {"kind": one.kind, "namespace": one.namespace, "name": one.name}
 
 
-def report(seen: Seen, addresses: Collection[str] = ()) -> dict[str, Any]:
-    """All that the modules return. `addresses`: only the NAT rules of these external addresses; none means all."""
-    wanted = {_sort_key(address) for address in addresses}
-    rules = sorted(seen.ovn.nat_rules, key=lambda rule: (_sort_key(rule.external_ip), rule.type, rule.logical_ip))
-    site = site_of(seen)
-    found, unread = findings(seen)
+# --- gateways
+
+
+def gateways(seen: Seen) -> list[dict[str, Any]]:
+    """The router port's gateway chassis, highest priority first."""
+    rows = seen.ovn.router_port.gateway_chassis if seen.ovn.router_port else ()
+    nodes = {row: node for row in rows if (node := node_of(row, seen.ovn, seen.nodes))}
+    return [_gateway(row, nodes, seen) for row in rows]
+
+
+def _gateway(row: GatewayChassis, nodes: dict[GatewayChassis, GatewayNode], seen: Seen) -> dict[str, Any]:
+    node = nodes.get(row)
+    side = seen.nodes_show.get(node.name) if node else None
+    mappings = next((one.bridge_mappings for one in seen.ovn.chassis if one.name == row.chassis), {})
+    peers = peer_states(row, nodes, seen.ovn, side)
+    link = {True: "up", False: "down", None: UNVERIFIED}[side.link_up if side else None]
     return {
-        "gateways": gateways(seen.ovn, seen.nodes),
-        "active_gateway": active_gateway(seen.ovn, seen.nodes),
-        "router_port": router_port(seen.ovn),
-        "external_switch": external_switch(seen.ovn),
-        "nat_rules": [_nat_rule(rule, site) for rule in rules if not wanted or _sort_key(rule.external_ip) in wanted],
-        "claims": [
-            _claim(claim)
-            for claim in sorted(seen.claims, key=lambda one: _sort_key(one.address))
-            if not wanted or _sort_key(claim.address) in wanted
-        ],
-        "findings": [
-            _finding(one) for one in found if not wanted or one.address is None or _sort_key(one.address) in wanted
-        ],
-        "unjudged": unread,
+        "node": node_name(row.chassis, seen.ovn, seen.nodes),
+        "chassis": row.chassis,
+        "priority": row.priority,
+        "ready": node.ready if node else False,
+        "active": row.chassis == seen.ovn.active_chassis,
+        "bridge_mappings": dict(mappings),
+        "link": link,
+        "mtu": side.mtu if side else None,
+        "bfd": _summary(list(peers.values())) if side else UNVERIFIED,
+        "bfd_peers": peers,
     }
 
 
-def address_problems(addresses: Sequence[str]) -> list[Problem]:
-    """What is wrong with option `addresses`."""
-    return [
-        Problem(f"addresses[{index}]", f"{text!r} is not an IP address", "an external address, as 10.4.19.101")
-        for index, text in enumerate(addresses)
-        if _address(text) is None
-    ]
-
-
-def node_name(chassis: str | None, ovn: Ovn, nodes: Sequence[GatewayNode]) -> str | None:
-    """The Kubernetes node of a chassis: by Kube-OVN's annotation, else by the host name that the chassis reports."""
-    if chassis is None:
-        return None
-    by_annotation = next((node.name for node in nodes if node.chassis == chassis), None)
-    return by_annotation or next((row.hostname or None for row in ovn.chassis if row.name == chassis), None)
-
-
-def gateways(ovn: Ovn, nodes: Sequence[GatewayNode]) -> list[dict[str, Any]]:
-    """The router port's gateway chassis, highest priority first."""
-    ready = {node.name: node.ready for node in nodes}
-    found = []
-    for row in ovn.router_port.gateway_chassis if ovn.router_port else ():
-        node = node_name(row.chassis, ovn, nodes)
-        found.append(
-            {
-                "node": node,
-                "chassis": row.chassis,
-                "priority": row.priority,
-                "ready": ready.get(node or "", False),
-                "active": row.chassis == ovn.active_chassis,
-            }
-        )
-    return found
-
-
-def active_gateway(ovn: Ovn, nodes: Sequence[GatewayNode]) -> str | None:
-    """The node that holds the router port now."""
-    return node_name(ovn.active_chassis, ovn, nodes)
+def _summary(states: list[str]) -> str:
+    """Of several sessions the worst; none where OVN asks for none."""
+    return next((state for state in states if state != "up"), "up") if states else "none"
 
 
 def router_port(ovn: Ovn) -> dict[str, Any] | None:
@@ -287,17 +121,17 @@ def external_switch(ovn: Ovn) -> dict[str, Any] | None:
     if ovn.switch_uuid is None:
         return None
     ports = [{"name": port.name, "type": port.type, "options": dict(port.options)} for port in ovn.switch_ports]
-    return {"name": ovn.names.switch, "ports": ports}
+    localnet = next((port for port in ovn.switch_ports if port.type == "localnet"), None)
+    network = localnet and {"port": localnet.name, "network": localnet.options.get("network_name"), "tag": localnet.tag}
+    return {"name": ovn.names.switch, "ports": ports, "localnet": network}
 
 
-def site_of(seen: Seen) -> Site:
-    """The index that knows whose an overlay address is; nothing else of it is used here."""
-    return Site(Observed(True, None, (), seen.pods, seen.vms, seen.ovn, {}, seen.kept))
+# --- NAT rules
 
 
-def _nat_rule(rule: NatRule, site: Site) -> dict[str, Any]:
-    holders = site.holders_at(rule.logical_ip)
-    holder = holders[0] if holders else None
+def _nat_rule(rule: NatRule, seen: Seen) -> dict[str, Any]:
+    site = seen.site
+    holder = next(iter(site.holders_at(rule.logical_ip)), None)
     pod = site.pod_of(holder) if holder else None
     policies = site.policies_for([rule.logical_ip])
     return {
@@ -305,12 +139,33 @@ def _nat_rule(rule: NatRule, site: Site) -> dict[str, Any]:
         "external_ip": rule.external_ip,
         "logical_ip": rule.logical_ip,
         "logical_port": rule.logical_port,
+        "external_mac": rule.external_mac,
         "distributed": rule.distributed,
+        "kind": _kind(rule, holder, seen),
         "holder": _holder(holder) if holder else None,
         "pod": pod.name if pod else None,
         "node": pod.node if pod else None,
+        "mac": _mac(pod, rule),
         "policy": _policy(policies[0]) if policies else None,
     }
+
+
+def _kind(rule: NatRule, holder: Holder | None, seen: Seen) -> str:
+    """What has made a rule: an annotation, an object of Kube-OVN's, or somebody else."""
+    kind = next((one for one in ANNOTATIONS if is_eip_rule(rule, one)), None)
+    if kind and holder and rule.external_ip in seen.site.asked_by(holder, kind):
+        return "annotation"
+    objects = (seen.more or More()).ovn_eips
+    if objects is None:
+        return UNVERIFIED
+    if rule.external_ip in objects:
+        return {"dnat_and_snat": "OvnFip", "snat": "OvnSnatRule"}.get(rule.type, "OvnDnatRule")
+    return "foreign"
+
+
+def _mac(pod: PodView | None, rule: NatRule) -> str | None:
+    """The holder's own MAC, as its pod's first NIC has it."""
+    return pod.mac if pod and pod.ip and rule.logical_ip in pod.ip.split(",") else None
 
 
 def _claim(claim: Claim) -> dict[str, Any]:
@@ -331,16 +186,3 @@ def _policy(policy: RoutePolicy) -> dict[str, Any]:
         "action": policy.action,
         "nexthops": list(policy.nexthops),
     }
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
-def _sort_key(text: str) -> tuple[int, int, str]:
-    """Addresses by their numbers, and equal however they are written; whatever else comes last, by its text."""
-    address = _address(text)
-    return (9, 0, text) if address is None else (address.version, int(address), "")

@@ -8,7 +8,7 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     REROUTE_PRIORITY,
     WARM_UP,
     Chassis,
+    HolderPort,
     Names,
+    NatRule,
     Ovn,
     SwitchPort,
 )
@@ -37,6 +39,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     connect,
     many,
     one,
+    to_map,
+    to_set,
     uuid,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._rows import (
@@ -48,6 +52,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._rows import (
     source_route,
     switch_port,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._usual import Usual
 
 CENTRAL_NAMESPACE = "kube-system"
 CENTRAL_CONTAINER = "ovn-central"
@@ -56,9 +61,28 @@ LEADER_LABELS = {NB_DATABASE: "ovn-nb-leader=true", SB_DATABASE: "ovn-sb-leader=
 FEW_PORTS = 16  # up to so many ports are asked for one by one; above, all bindings are read at once
 
 NAT_COLUMNS = ("_uuid", "type", "external_ip", "logical_ip", "logical_port", "external_mac", "options")
+# What the rule of an EIP is like, unless it is a distributed one.
+USUAL_NAT = {"type": "dnat_and_snat", "logical_port": to_set([]), "external_mac": to_set([]), "options": to_map({})}
+OWNED = ("nat", "policies", "static_routes")  # columns of a router that name rows of its own
 POLICY_COLUMNS = ("_uuid", "priority", "match", "action", "nexthop", "nexthops", "external_ids")
 PORT_COLUMNS = ("_uuid", "name", "type", "addresses", "options", "up", "tag", "enabled")
 ROUTER_PORT_COLUMNS = ("_uuid", "name", "mac", "networks", "gateway_chassis", "enabled")
+
+
+def nat_table(identities: bool) -> Usual:
+    """How NAT rows are read: each with its identity and all columns, or the usual ones by their addresses alone."""
+    return Usual("NAT", NAT_COLUMNS) if identities else Usual("NAT", NAT_COLUMNS, USUAL_NAT, ("_uuid",))
+
+
+def split(rows: Iterable[Row], foreign: Collection[str]) -> tuple[tuple[NatRule, ...], tuple[NatRule, ...]] | None:
+    """The rules of NAT rows: the default VPC's, and those of other routers, whose identities are given.
+
+    None: rows of other routers are among those that came without identity.
+    """
+    rules: tuple[list[NatRule], list[NatRule]] = ([], [])
+    for row in rows:
+        rules["_uuid" in row and row["_uuid"] in foreign].append(nat_rule(row))
+    return (tuple(rules[0]), tuple(rules[1])) if len(rules[1]) == len(foreign) else None
 
 
 class Northbound(Writes):
@@ -74,31 +98,39 @@ class Northbound(Writes):
         self.nb.close()
         self.sb.close()
 
-    def observe(self, ports: Collection[str] = (), holders: bool = False) -> Ovn:
+    def observe(self, ports: Collection[str] = (), holders: bool = False, identities: bool = True) -> Ovn:
         """What concerns the external gateway: one transaction per database.
 
         ports: whose chassis is wanted, too. holders: whether the ports of NAT rows' overlay addresses are.
+        identities: whether each NAT row's is, as who writes needs it. Without, rows that are alike in all else come
+        once, and it takes half the time.
         """
         names = self.names
-        routers, router_ports, gateways, nats, policies, routes, switches, switch_ports, settings = self.nb.select_many(
-            [
-                ("Logical_Router", ("_uuid", "nat", "policies", "static_routes"), [("name", "==", DEFAULT_VPC)]),
-                ("Logical_Router_Port", ROUTER_PORT_COLUMNS, ()),
-                ("Gateway_Chassis", ("_uuid", "name", "chassis_name", "priority"), ()),
-                ("NAT", NAT_COLUMNS, ()),
-                ("Logical_Router_Policy", POLICY_COLUMNS, [("priority", "==", REROUTE_PRIORITY)]),
-                ("Logical_Router_Static_Route", ("_uuid", "ip_prefix", "nexthop"), [("policy", "==", "src-ip")]),
-                ("Logical_Switch", ("_uuid", "ports"), [("name", "==", names.switch)]),
-                # All ports of pods have no type: leaving them out keeps the read small on big clusters.
-                ("Logical_Switch_Port", PORT_COLUMNS, [] if holders else [("type", "!=", "")]),
-                ("NB_Global", ("options",), ()),
-            ]
+        table = nat_table(identities)
+        routers, others, router_ports, gateways, policies, routes, switches, switch_ports, settings, *nats = (
+            self.nb.select_many(
+                [
+                    ("Logical_Router", ("_uuid",), [("name", "==", DEFAULT_VPC)]),
+                    ("Logical_Router", ("nat", "policies", "static_routes"), [("name", "!=", DEFAULT_VPC)]),
+                    ("Logical_Router_Port", ROUTER_PORT_COLUMNS, ()),
+                    ("Gateway_Chassis", ("_uuid", "name", "chassis_name", "priority"), ()),
+                    ("Logical_Router_Policy", POLICY_COLUMNS, [("priority", "==", REROUTE_PRIORITY)]),
+                    ("Logical_Router_Static_Route", ("_uuid", "ip_prefix", "nexthop"), [("policy", "==", "src-ip")]),
+                    ("Logical_Switch", ("_uuid", "ports"), [("name", "==", names.switch)]),
+                    # All ports of pods have no type: leaving them out keeps the read small on big clusters.
+                    ("Logical_Switch_Port", PORT_COLUMNS, [] if holders else [("type", "!=", "")]),
+                    ("NB_Global", ("options",), ()),
+                    *table.queries(),
+                ]
+            )
         )
-        own_nats = {key for router in routers for key in many(router["nat"])}
-        own_policies = {key for router in routers for key in many(router["policies"])}
-        own_routes = {key for router in routers for key in many(router["static_routes"])}
+        # Every row is some router's. The others' are few, so that theirs are asked for and not the VPC's own.
+        foreign = {column: {key for row in others for key in many(row[column])} for column in OWNED}
+        found_rules = split(table.rows(nats), foreign["nat"])
+        if found_rules is None:
+            return self.observe(ports, holders)
+        rules, foreign_rules = found_rules
         members = {key for switch in switches for key in many(switch["ports"])}
-        rules = tuple(nat_rule(row) for row in nats if row["_uuid"] in own_nats)
         found = holder_ports(switch_ports, {rule.logical_ip for rule in rules}) if holders else {}
         rows, holders_of, bound = self._southbound({*ports, *(port.name for port in found.values())})
         lrps = [router_port(row, gateways) for row in router_ports]
@@ -108,7 +140,7 @@ class Northbound(Writes):
             switch_uuid=switches[0]["_uuid"] if switches else None,
             switch_ports=self._switch_ports(members, switch_ports),
             nat_rules=rules,
-            policies=tuple(policy(row) for row in policies if row["_uuid"] in own_policies),
+            policies=tuple(policy(row) for row in policies if row["_uuid"] not in foreign["policies"]),
             chassis=rows,
             active_chassis=holders_of.get(names.chassisredirect_port),
             warm_chassis=holders_of.get(f"cr-{WARM_UP}"),
@@ -117,9 +149,23 @@ class Northbound(Writes):
             other_ports=tuple(port for port in lrps if port.name != names.router_port),
             options=settings[0]["options"] if settings else {},
             holder_ports={ip: replace(port, chassis=bound.get(port.name)) for ip, port in found.items()},
-            foreign_rules=tuple(nat_rule(row) for row in nats if row["_uuid"] not in own_nats),
-            routes=tuple(source_route(row) for row in routes if row["_uuid"] in own_routes),
+            foreign_rules=foreign_rules,
+            routes=tuple(source_route(row) for row in routes if row["_uuid"] not in foreign["static_routes"]),
         )
+
+    def holder_port(self, name: str) -> HolderPort | None:
+        """A pod's logical port, and where it is bound; None when NB does not have it."""
+        rows = self.nb.select("Logical_Switch_Port", ("name", "addresses"), [("name", "==", name)])
+        bindings, chassis_rows = self.sb.select_many(
+            [
+                ("Port_Binding", ("logical_port", "chassis"), [("logical_port", "==", name)]),
+                ("Chassis", ("_uuid", "name"), ()),
+            ]
+        )
+        names = {row["_uuid"]: row["name"] for row in chassis_rows}
+        where = next((names.get(one(row["chassis"])) for row in bindings), None)
+        macs = [text.split()[0] for row in rows for text in many(row["addresses"]) if text.split()]
+        return HolderPort(name, macs[0], where) if macs else None
 
     def _switch_ports(self, members: Collection[str], typed: Sequence[Row]) -> tuple[SwitchPort, ...]:
         rows = [row for row in typed if row["_uuid"] in members]

@@ -19,6 +19,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     DEFAULT_VPC,
     EIP_ANNOTATION,
     GATEWAY_LABEL,
+    MAC_ANNOTATION,
     NORTH_GATEWAY_ANNOTATION,
     ROUTED_ANNOTATION,
     SNAT_ANNOTATION,
@@ -26,6 +27,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     VPC_ANNOTATION_SUFFIX,
     GatewayNode,
     PodView,
+    SubnetMtu,
     Workload,
 )
 
@@ -68,6 +70,7 @@ def pod_view(pod: Object) -> PodView:
         replica_set=_owner(metadata, "ReplicaSet"),
         stateful_set=_owner(metadata, "StatefulSet"),
         underlay=notes.get(PROVIDER_ANNOTATION) or None,
+        mac=notes.get(MAC_ANNOTATION) or None,
     )
 
 
@@ -208,7 +211,21 @@ def kept_addresses(ips: Iterable[Object], subnets: Iterable[Object]) -> dict[str
 
 def overlay_networks(subnets: Iterable[Object]) -> tuple[str, ...]:
     """The networks from which pods of the default VPC have their addresses, IPv4 only."""
-    specs = [item.get("spec") or {} for item in subnets]
-    own = [spec for spec in specs if spec.get("vpc") in (DEFAULT_VPC, "", None) and not spec.get("vlan")]
-    texts = [part.strip() for spec in own for part in str(spec.get("cidrBlock") or "").split(",")]
-    return tuple(text for text in texts if text and ":" not in text)
+    return tuple(text for item in subnets for text in _overlays(item))
+
+
+def overlay_mtus(subnets: Iterable[Object]) -> tuple[SubnetMtu, ...]:
+    """The MTU of each of these networks; 0: what the node's daemon gives to pods of any subnet that says nothing."""
+    return tuple(
+        SubnetMtu(item["metadata"]["name"], text, int((item.get("spec") or {}).get("mtu") or 0))
+        for item in subnets
+        for text in _overlays(item)
+    )
+
+
+def _overlays(subnet: Object) -> list[str]:
+    spec = subnet.get("spec") or {}
+    if spec.get("vpc") not in (DEFAULT_VPC, "", None) or spec.get("vlan"):
+        return []
+    texts = [part.strip() for part in str(spec.get("cidrBlock") or "").split(",")]
+    return [text for text in texts if text and ":" not in text]

@@ -42,10 +42,10 @@ def _enabled(row: Row) -> bool:
 
 
 def nat_rule(row: Row) -> NatRule:
-    """A NAT row."""
+    """A NAT row, with its identity if that was read."""
     port, mac = one(row["logical_port"]), one(row["external_mac"])
     stateless = (row.get("options") or {}).get("stateless") == "true"
-    return NatRule(row["_uuid"], row["type"], row["external_ip"], row["logical_ip"], port, mac, stateless)
+    return NatRule(row.get("_uuid", ""), row["type"], row["external_ip"], row["logical_ip"], port, mac, stateless)
 
 
 def policy(row: Row) -> RoutePolicy:

@@ -20,27 +20,10 @@ author:
 extends_documentation_fragment:
   - kubeovn.core.auth
   - kubeovn.core.ovn
+  - kubeovn.core.nat
   - kubeovn.core.attributes
   - kubeovn.core.attributes.info_module
   - kubeovn.core.attributes.actiongroup_kubeovn
-options:
-  addresses:
-    description:
-      - Return only the NAT rules, claims and findings of these external addresses, and findings that are about none.
-      - All rules are returned when this is empty.
-    type: list
-    elements: str
-    default: []
-  claims_namespace:
-    description:
-      - Namespace of the claims, as M(kubeovn.core.ovn_eip) has it.
-    type: str
-    default: kubeovn-core
-  configmap_namespace:
-    description:
-      - Namespace of the gateway's ConfigMap, with which the findings compare OVN.
-    type: str
-    default: kube-system
 seealso:
   - module: kubeovn.core.ovn_nat_facts
   - module: kubeovn.core.ovn_eip
@@ -64,6 +47,30 @@ EXAMPLES = r"""
     addresses: [10.4.19.101]
     ovn_connection: exec
   register: one
+
+- name: Read what is wrong in namespace shop, and the words of what is an error
+  kubeovn.core.ovn_nat_info:
+    namespaces: [shop]
+    query: findings[?severity=='error'].text
+  register: shop
+
+- name: See what way packets to an EIP take, and where it ends when they do not arrive
+  kubeovn.core.ovn_nat_info:
+    trace:
+      eip: 10.4.19.101
+  register: traced
+
+- name: Have the gateways tell of their links and tunnels
+  kubeovn.core.ovn_gateway_node_info:
+    nic: enp8s0
+  delegate_to: "{{ item }}"
+  loop: "{{ groups['gateway_nodes'] }}"
+  register: nodes
+
+- name: Judge these, too
+  kubeovn.core.ovn_nat_info:
+    node_evidence: "{{ dict(groups['gateway_nodes'] | zip(nodes.results)) }}"
+  register: nat
 
 - name: Fail unless the router port is held by a ready gateway
   ansible.builtin.assert:
@@ -110,6 +117,37 @@ gateways:
       returned: always
       type: bool
       sample: true
+    bridge_mappings:
+      description: Which bridge on it leads to which physical network, according to the southbound database.
+      returned: always
+      type: dict
+      sample: {external: br-external}
+    link:
+      description:
+        - Whether its external NIC is up and has a carrier, V(up) or V(down), as O(node_evidence) shows.
+        - V(unverified) when it does not.
+      returned: always
+      type: str
+      sample: up
+    mtu:
+      description: The MTU of its external NIC, as O(node_evidence) shows. V(null) when it does not.
+      returned: always
+      type: int
+      sample: 1500
+    bfd:
+      description:
+        - The worst state of its BFD sessions with the other gateways, as O(node_evidence) shows - V(up), V(down),
+          V(init) or V(admin_down).
+        - V(none) where OVN asks for no session, as it does with a single gateway. V(unverified) without evidence.
+      returned: always
+      type: str
+      sample: up
+    bfd_peers:
+      description:
+        - The state of its BFD session with each of the other gateways, by their nodes, as far as it is known.
+      returned: always
+      type: dict
+      sample: {jah-k3s-h100-002: up, jah-k3s-h100-003: up}
 active_gateway:
   description: Name of the node that holds the router port now, V(null) when nobody does.
   returned: success
@@ -167,6 +205,26 @@ external_switch:
           returned: always
           type: dict
           sample: {network_name: external}
+    localnet:
+      description: Its port to the physical network, V(null) when it has none.
+      returned: always
+      type: dict
+      contains:
+        port:
+          description: Name of the port.
+          returned: always
+          type: str
+          sample: localnet.external
+        network:
+          description: The physical network's name, which RV(gateways.bridge_mappings) have.
+          returned: always
+          type: str
+          sample: external
+        tag:
+          description: Its VLAN. V(null) when it is not tagged.
+          returned: always
+          type: int
+          sample: null
 nat_rules:
   description: The NAT rules of the default VPC's router, by external address.
   returned: success
@@ -193,11 +251,24 @@ nat_rules:
       returned: always
       type: str
       sample: null
+    external_mac:
+      description: The MAC that a distributed rule answers with, V(null) for a centralized one.
+      returned: always
+      type: str
+      sample: null
     distributed:
       description: Whether the node of the holder translates, and not the active gateway.
       returned: always
       type: bool
       sample: false
+    kind:
+      description:
+        - What has made it. V(annotation) when the holder's annotations ask for it, V(OvnFip), V(OvnSnatRule) or
+          V(OvnDnatRule) when an OvnEip has its address, V(foreign) when neither does.
+        - V(unverified) when this identity may not read OvnEips, and no annotation asks for it.
+      returned: always
+      type: str
+      sample: annotation
     holder:
       description:
         - Who has the overlay address, V(null) when nobody has it.
@@ -206,7 +277,7 @@ nat_rules:
       type: dict
       contains:
         kind:
-          description: V(VirtualMachine) or V(Pod).
+          description: V(VirtualMachine), V(Deployment) or V(Pod).
           returned: always
           type: str
           sample: VirtualMachine
@@ -232,6 +303,11 @@ nat_rules:
       returned: always
       type: str
       sample: jah-k3s-l40s-001
+    mac:
+      description: The MAC address that this pod has at the overlay address.
+      returned: always
+      type: str
+      sample: "0a:58:0a:fd:00:0b"
     policy:
       description:
         - The routing policy that sends the holder's packets to the physical gateway. V(null) when there is none.
@@ -339,6 +415,105 @@ findings:
       returned: always
       type: str
       sample: null
+path:
+  description: The way of a packet from outside to the holder of the EIP of O(trace), and back.
+  returned: when O(trace) is given
+  type: dict
+  contains:
+    eip:
+      description: The EIP.
+      returned: always
+      type: str
+      sample: 10.4.19.101
+    logical_ip:
+      description: The overlay address that it leads to. V(null) when no NAT rule has it.
+      returned: always
+      type: str
+      sample: 10.253.0.11
+    logical_port:
+      description: The holder's logical port. V(null) when there is none.
+      returned: always
+      type: str
+      sample: testing.default
+    gateway:
+      description:
+        - The node that answers ARP for the EIP and translates - the active gateway, or the holder's own node when
+          the rule is a distributed one. V(null) when nobody does.
+      returned: always
+      type: str
+      sample: jah-k3s-h100-001
+    node:
+      description: The node that the holder's port is bound to. V(null) when it is bound to none.
+      returned: always
+      type: str
+      sample: jah-k3s-l40s-001
+    distributed:
+      description: Whether the rule is a distributed one. V(null) when there is none.
+      returned: always
+      type: bool
+      sample: false
+    router_mac:
+      description: The MAC that hosts outside see at the EIP.
+      returned: always
+      type: str
+      sample: "16:52:f3:13:6a:25"
+    complete:
+      description: Whether both directions are whole.
+      returned: always
+      type: bool
+      sample: true
+    lacks:
+      description: What they lack, in words.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    inbound:
+      description: The hops from outside to the holder, as far as they go.
+      returned: always
+      type: list
+      elements: dict
+      contains: &hop
+        action:
+          description:
+            - Inbound V(enter), V(dnat), V(tunnel) unless the holder is on the gateway itself, V(deliver).
+            - Outbound V(send), V(reroute), V(tunnel), V(snat), V(leave).
+          returned: always
+          type: str
+          sample: dnat
+        node:
+          description: The node where it happens; of a tunnel the one where it ends.
+          returned: always
+          type: str
+          sample: jah-k3s-h100-001
+        via:
+          description:
+            - The bridge by which a packet enters or leaves, the router port that translates, the two ends of a
+              tunnel, the logical port, or the next hop of V(reroute).
+          returned: always
+          type: str
+          sample: ovn-cluster-external
+        source:
+          description: The packet's source after it, V(outside) or an address.
+          returned: always
+          type: str
+          sample: outside
+        destination:
+          description: The packet's destination after it, an address or V(outside).
+          returned: always
+          type: str
+          sample: 10.253.0.11
+    outbound:
+      description: The hops from the holder to the outside, as far as they go.
+      returned: always
+      type: list
+      elements: dict
+      contains: *hop
+queried:
+  description: The answer to O(query).
+  returned: when O(query) is given
+  type: raw
+  sample: []
 unjudged:
   description: What could not be judged, since this identity may not read what it needs.
   returned: success
@@ -351,32 +526,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster
-from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, refuse, run
-from ansible_collections.kubeovn.core.plugins.module_utils._nat import address_problems, observe, report
-from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
+from ansible_collections.kubeovn.core.plugins.module_utils._module import run
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_task import NAT_ARGUMENTS, tell
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     """Look once, and tell."""
-    addresses = module.params["addresses"]
-    refuse(address_problems(addresses))
-    seen = observe(
-        cluster,
-        open_ovn(module.params, cluster),
-        module.params["claims_namespace"],
-        module.params["configmap_namespace"],
-    )
-    return {"changed": False, "cluster": cluster.host, **report(seen, addresses)}
+    return {"changed": False, **tell(module, cluster)}
 
 
 def main() -> None:
     """Run the module."""
-    arguments = ARGUMENTS | {
-        "addresses": {"type": "list", "elements": "str", "default": []},
-        "claims_namespace": {"type": "str", "default": "kubeovn-core"},
-        "configmap_namespace": {"type": "str", "default": "kube-system"},
-    }
-    run(work, argument_spec=arguments, supports_check_mode=True)
+    run(work, argument_spec=NAT_ARGUMENTS, supports_check_mode=True)
 
 
 if __name__ == "__main__":

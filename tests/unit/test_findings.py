@@ -17,16 +17,23 @@ from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
     eip_findings,
     gateway_findings,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import link_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Chassis,
     GatewayChassis,
     GatewayNode,
     Holder,
+    HolderPort,
     Ovn,
     RouterPort,
+    SubnetMtu,
     SwitchPort,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._nat import More, Seen, report
+from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_evidence import NodeSide, sides
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_filter import ask, filters_of
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import More, Seen
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_path import path
 from ansible_collections.kubeovn.core.plugins.modules import ovn_nat_facts, ovn_nat_info
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,9 +56,11 @@ NODES = (
     GatewayNode("n3", True, None, "c3"),
 )
 ROWS = (GatewayChassis("g1", "a", "c1", 100), GatewayChassis("g2", "b", "c2", 99))
-CHASSIS = tuple(Chassis(f"u{n}", f"c{n}", f"n{n}", (), {}) for n in (1, 2, 3))
+MAPPED = {"external": "br-external"}
+CHASSIS = tuple(Chassis(f"u{n}", f"c{n}", f"n{n}", (f"10.4.17.1{n}",), MAPPED) for n in (1, 2, 3))
+LOCALNET = SwitchPort("s1", "localnet.external", "localnet", (), {"network_name": "external"})
 PORT = RouterPort("lrp", "ovn-cluster-external", "16:52:F3:13:6a:25", ("10.4.19.254/24",), ROWS)
-OVN = Ovn("r", PORT, "s", (), (), (), CHASSIS, "c1")
+OVN = Ovn("r", PORT, "s", (LOCALNET,), (), (), CHASSIS, "c1")
 
 
 def world() -> World:
@@ -197,6 +206,113 @@ def test_a_gateways_repair_is_a_whole_task() -> None:
     }
 
 
+# --- what nodes show
+
+UP = NodeSide("enp8s0", True, 1500, {"10.4.17.11": "up", "10.4.17.12": "up"}, 1400)
+
+
+@pytest.mark.parametrize(
+    ("ovn", "nodes", "sides", "expected"),
+    [
+        (OVN, NODES, {"n1": UP, "n2": UP}, []),
+        (OVN, NODES, {}, []),
+        (replace(OVN, switch_ports=()), NODES, {}, [("no_localnet", None)]),
+        (
+            replace(OVN, chassis=(replace(CHASSIS[0], bridge_mappings={}), *CHASSIS[1:])),
+            NODES,
+            {},
+            [("gateway_unmapped", "n1")],
+        ),
+        (OVN, NODES, {"n1": replace(UP, link_up=False)}, [("external_link_down", "n1")]),
+        (OVN, dead("n1"), {"n1": replace(UP, link_up=False)}, []),
+        (OVN, NODES, {"n1": replace(UP, link_up=None)}, []),
+        (OVN, NODES, {"n1": replace(UP, tunnels={"10.4.17.12": "down"}), "n2": UP}, [("bfd_down", "n1")]),
+        # A dead gateway's session is down on the others, and none of OVN's tunnels to workers has one.
+        (OVN, dead("n2"), {"n1": replace(UP, tunnels={"10.4.17.12": "down"})}, []),
+        (OVN, NODES, {"n1": replace(UP, tunnels={"10.4.17.99": "down"})}, []),
+        (replace(OVN, router_port=None), NODES, {"n1": replace(UP, link_up=False)}, []),
+    ],
+)
+def test_each_fault_between_ovn_and_the_physical_network_is_found(
+    ovn: Ovn, nodes: Any, sides: Any, expected: list[tuple[str, str | None]]
+) -> None:
+    assert [(one.code, one.node) for one in link_findings(ovn, nodes, CONFIG, sides)] == expected
+
+
+def test_the_gateway_without_link_or_session_is_taken_aside_and_never_the_active_one_for_another() -> None:
+    [link] = link_findings(OVN, NODES, CONFIG, {"n1": replace(UP, link_up=False)})
+    assert yaml.safe_load(link.repair)[0]["kubeovn.core.ovn_external_gw"]["drained"] == ["n1"]
+    sides = {"n1": replace(UP, tunnels={"10.4.17.12": "down"}), "n2": replace(UP, tunnels={"10.4.17.11": "init"})}
+    for one in link_findings(OVN, NODES, CONFIG, sides):
+        assert yaml.safe_load(one.repair)[0]["kubeovn.core.ovn_external_gw"]["drained"] == ["n2"]
+    alone = port(ROWS[0])
+    [link] = link_findings(alone, NODES, CONFIG, {"n1": replace(UP, link_up=False)})
+    assert link.repair == 'ansible n1 --become -m ansible.builtin.command -a "ip link set enp8s0 up"'
+
+
+@pytest.mark.parametrize(
+    ("mtu", "outside", "overlay", "expected"),
+    [
+        (0, 1500, 1400, []),
+        (0, 1500, 8900, ["10.4.19.101", "10.4.19.102"]),
+        (1400, 1500, 8900, []),
+        (1500, 1500, 1400, []),
+        (1501, 1500, 1400, ["10.4.19.101", "10.4.19.102"]),
+        (9000, None, 1400, []),  # nobody shows what the NIC takes
+    ],
+)
+def test_a_network_with_a_larger_mtu_than_the_nics(
+    mtu: int, outside: int | None, overlay: int, expected: list[str]
+) -> None:
+    other = SubnetMtu("other", "10.99.0.0/16", 9000)
+    more = replace(MORE, mtus=(SubnetMtu("ovn-default", "10.253.0.0/16", mtu), other))
+    evidence = {"n1": replace(UP, mtu=outside, overlay_mtu=overlay), "n9": replace(UP, mtu=100)}
+    told = report(replace(seen(world(), more), nodes_show=evidence))["findings"]
+    assert [one["address"] for one in told] == expected
+    for one in told:
+        assert (one["code"], one["holder"]["namespace"]) == ("eip_mtu", "default")
+        assert one["repair"] == """kubectl patch subnet ovn-default --type=merge -p '{"spec": {"mtu": 1500}}'"""
+
+
+LINK = {"up": True, "carrier": True, "mtu": 1500}
+TUNNELS = [
+    {"remote": "10.4.17.12", "bfd": "up", "error": None},
+    {"remote": "10.4.17.13", "bfd": "init", "error": None},
+    {"remote": "10.4.17.14", "bfd": None, "error": None},
+]
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        # All that the module returns with option nic, and without.
+        (
+            {
+                "links": {"ovn0": {"mtu": 1400}},
+                "nic": {"name": "enp8s0", "exists": True, **LINK},
+                "ovs": {"tunnels": TUNNELS},
+            },
+            NodeSide("enp8s0", True, 1500, {"10.4.17.12": "up", "10.4.17.13": "init"}, 1400),
+        ),
+        ({"links": {"enp8s0": LINK}, "ovs": {"tunnels": []}}, NodeSide("enp8s0", True, 1500)),
+        ({"links": {"enp8s0": LINK | {"carrier": False}}}, NodeSide("enp8s0", False, 1500)),
+        ({"links": {"enp9s0": LINK}}, NodeSide("enp8s0", False)),
+        # What role external_gateway keeps of it.
+        (
+            {"links": {}, "nic": {"name": "bond0", "exists": False, "up": False, "carrier": False, "mtu": 0}},
+            NodeSide("bond0", False),
+        ),
+        (
+            {"links": {}, "gateway": {"tunnels_up": ["10.4.17.12"], "tunnels_down": ["10.4.17.13"]}},
+            NodeSide("enp8s0", None, None, {"10.4.17.13": "down", "10.4.17.12": "up"}),
+        ),
+    ],
+)
+def test_evidence_is_read_whole_and_in_part(result: dict[str, Any], expected: NodeSide) -> None:
+    shown = sides({"n1": result, "n2": {"unreachable": True, "msg": "timed out"}, "n3": None}, "enp8s0")
+    assert shown == {"n1": expected}
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["vm", "pod", "rule", "policy", "gone", "claim", "stop"]), st.integers(0, 4), st.integers(0, 4)
@@ -247,8 +363,7 @@ def act(one: World, what: str, first: int, second: int) -> None:
 
 def seen(one: World, more: More) -> Seen:
     observed = one.observed(kept=True)
-    port = SwitchPort("s1", "localnet.external", "localnet", (), {"network_name": "external"})
-    ovn = replace(OVN, switch_ports=(port,), nat_rules=observed.ovn.nat_rules, policies=observed.ovn.policies)
+    ovn = replace(OVN, nat_rules=observed.ovn.nat_rules, policies=observed.ovn.policies)
     kept = dict(observed.kept or {})
     return Seen(NODES, observed.pods, observed.vms or (), kept, ovn, observed.claims, more)
 
@@ -267,7 +382,7 @@ def test_errors_come_first_and_an_address_chooses() -> None:
     without_rule(one)
     told = report(seen(one, MORE))["findings"]
     assert [finding["code"] for finding in told] == ["eip_without_row", "unexplained_row"]
-    chosen = report(seen(one, MORE), ["10.4.19.150"])["findings"]
+    chosen = report(seen(one, MORE), filters_of({"addresses": ["10.4.19.150"]})[0])["findings"]
     assert [finding["code"] for finding in chosen] == ["unexplained_row"]
 
 
@@ -304,11 +419,16 @@ def documented(contents: dict[str, Any], path: str = "") -> set[str]:
 def test_every_key_is_documented_and_every_documented_key_is_told() -> None:
     one = world()
     without_rule(one)
-    told = report(seen(one, MORE))
+    look = seen(one, MORE)
+    told = {**report(look), "path": path(look, EIP, None), "queried": ask("findings[0].code", report(look))[0]}
+    one.settle()
+    one.add_rule(EIP, IP)
+    told["path"] = path(seen(one, MORE), EIP, HolderPort("testing.default", "0a:00:00:00:00:01", "c2"))
     json.dumps(told)
     info = yaml.safe_load(ovn_nat_info.RETURN)
     facts = yaml.safe_load(ovn_nat_facts.RETURN)["ansible_facts"]["contains"]
-    free = (".claims.holders.", ".findings.holder.", ".external_switch.ports.options.")  # told in words
+    # Told in words:
+    free = (".claims.holders.", ".findings.holder.", ".external_switch.ports.options.", ".gateways.bridge_mappings.")
     real = {key for key in keys_of(told) if not key.startswith(free)}
     assert real == documented(info) - {".cluster"}
     assert documented(facts) == {f".kubeovn_{key[1:]}" for key in documented(info)}
@@ -316,7 +436,7 @@ def test_every_key_is_documented_and_every_documented_key_is_told() -> None:
 
 def test_every_code_has_its_line_in_the_guide() -> None:
     lines = (TOP / "docs" / "findings.md").read_text().splitlines()
-    rows = [line.split("|") for line in lines if line.startswith("| `")]
+    rows = [line.split("|") for line in lines if line.startswith("| `") and line.count("|") == 5]
     assert {row[1].strip(" `"): row[2].strip() for row in rows} == {
         code: severity for code, (severity, _) in CODES.items()
     }

@@ -22,7 +22,14 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     SwitchPort,
     Workload,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._nat import Seen, address_problems, report
+from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_evidence import NodeSide
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_filter import (
+    ask,
+    filters_of,
+    query_problems,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import More, Seen
 
 PORT = RouterPort(
     "lrp",
@@ -31,9 +38,11 @@ PORT = RouterPort(
     ("10.4.19.254/24",),
     (GatewayChassis("g1", "a", "c1", 100), GatewayChassis("g2", "b", "c2", 99), GatewayChassis("g3", "c", "c9", 98)),
 )
-SWITCH_PORTS = (SwitchPort("s1", "localnet.external", "localnet", ("unknown",), {"network_name": "external"}),)
+SWITCH_PORTS = (SwitchPort("s1", "localnet.external", "localnet", ("unknown",), {"network_name": "external"}, tag=12),)
 VM = Workload("default", "testing", "u", "10.4.19.101", True, "10.4.19.101", node="w1")
-LAUNCHER = PodView("default", "launcher", "u", "w1", "Running", "10.253.0.11", "10.4.19.101", True, "testing")
+LAUNCHER = PodView(
+    "default", "launcher", "u", "w1", "Running", "10.253.0.11", "10.4.19.101", True, "testing", mac="0a:58:0a:fd:00:0b"
+)
 PLAIN = PodView("shop", "web", "u", "n2", "Running", "10.253.0.12", "10.4.19.20", True, None)
 
 
@@ -57,7 +66,10 @@ OVN = Ovn(
         eip("10.4.19.103", "10.253.0.99"),
     ),
     policies=(policy("10.253.0.11"), policy("10.253.0.99")),
-    chassis=(Chassis("u2", "c2", "n2", ("10.4.17.12",), {}), Chassis("u1", "c1", "other-name", (), {})),
+    chassis=(
+        Chassis("u2", "c2", "n2", ("10.4.17.12",), {"external": "br-external"}),
+        Chassis("u1", "c1", "other-name", (), {}),
+    ),
     active_chassis="c2",
 )
 NODES = (
@@ -73,14 +85,29 @@ def rule_of(seen: Seen, external: str) -> dict[str, Any]:
     return dict(found)
 
 
+def chosen(seen: Seen, **options: list[str]) -> dict[str, Any]:
+    """What is told with these options of the modules."""
+    filters, problems = filters_of(options)
+    assert problems == []
+    return report(seen, filters)
+
+
 def test_gateways_come_in_their_order_with_their_nodes() -> None:
     told = report(SEEN)
+    unseen: dict[str, Any] = {
+        "bridge_mappings": {},
+        "link": "unverified",
+        "mtu": None,
+        "bfd": "unverified",
+        "bfd_peers": {},
+    }
     assert told["gateways"] == [
-        {"node": "n1", "chassis": "c1", "priority": 100, "ready": True, "active": False},
+        {"node": "n1", "chassis": "c1", "priority": 100, "ready": True, "active": False, **unseen},
         # No annotation: known by the host name that its chassis reports.
-        {"node": "n2", "chassis": "c2", "priority": 99, "ready": False, "active": True},
+        {"node": "n2", "chassis": "c2", "priority": 99, "ready": False, "active": True, **unseen}
+        | {"bridge_mappings": {"external": "br-external"}},
         # A chassis that nobody has any more.
-        {"node": None, "chassis": "c9", "priority": 98, "ready": False, "active": False},
+        {"node": None, "chassis": "c9", "priority": 98, "ready": False, "active": False, **unseen},
     ]
     assert told["active_gateway"] == "n2"
     assert told["router_port"] == {
@@ -91,7 +118,21 @@ def test_gateways_come_in_their_order_with_their_nodes() -> None:
     assert told["external_switch"] == {
         "name": "external",
         "ports": [{"name": "localnet.external", "type": "localnet", "options": {"network_name": "external"}}],
+        "localnet": {"port": "localnet.external", "network": "external", "tag": 12},
     }
+
+
+def test_gateways_tell_what_their_nodes_show() -> None:
+    shown = {
+        "n1": NodeSide("enp8s0", True, 1500, {"10.4.17.12": "up"}),
+        "n2": NodeSide("enp8s0", False, 9000, {"10.4.17.99": "down"}),
+    }
+    first, second, _third = report(replace(SEEN, nodes_show=shown))["gateways"]
+    keys = ("link", "mtu", "bfd", "bfd_peers")
+    assert [first[key] for key in keys] == ["up", 1500, "up", {"n2": "up"}]
+    assert [second[key] for key in keys] == ["down", 9000, "none", {}]
+    shown["n1"] = replace(shown["n1"], tunnels={"10.4.17.12": "init"})
+    assert report(replace(SEEN, nodes_show=shown))["gateways"][0]["bfd"] == "init"
 
 
 def test_a_machines_rule_names_machine_pod_and_node() -> None:
@@ -100,7 +141,10 @@ def test_a_machines_rule_names_machine_pod_and_node() -> None:
         "external_ip": "10.4.19.101",
         "logical_ip": "10.253.0.11",
         "logical_port": None,
+        "external_mac": None,
         "distributed": False,
+        "kind": "annotation",
+        "mac": "0a:58:0a:fd:00:0b",
         "holder": {"kind": "VirtualMachine", "namespace": "default", "name": "testing"},
         "pod": "launcher",
         "node": "w1",
@@ -152,15 +196,15 @@ def test_the_same_address_in_another_vpc_is_somebody_else() -> None:
 def test_rules_are_sorted_by_number_and_chosen_by_address() -> None:
     order = [rule["external_ip"] for rule in report(SEEN)["nat_rules"]]
     assert order == ["10.4.19.20", "10.4.19.101", "10.4.19.103", "10.4.19.254"]
-    chosen = report(SEEN, ["10.4.19.103", "10.4.19.20", "10.4.19.77"])
-    assert [rule["external_ip"] for rule in chosen["nat_rules"]] == ["10.4.19.20", "10.4.19.103"]
-    assert len(chosen["gateways"]) == 3
+    some = chosen(SEEN, addresses=["10.4.19.103", "10.4.19.20", "10.4.19.77"])
+    assert [rule["external_ip"] for rule in some["nat_rules"]] == ["10.4.19.20", "10.4.19.103"]
+    assert len(some["gateways"]) == 3
 
 
 def test_an_address_is_the_same_however_it_is_written() -> None:
     seen = replace(SEEN, ovn=replace(OVN, nat_rules=(eip("FD00::0:1", "fd01::1"),)))
-    assert len(report(seen, ["fd00::1"])["nat_rules"]) == 1
-    assert report(seen, ["fd00::2"])["nat_rules"] == []
+    assert len(chosen(seen, addresses=["fd00::1"])["nat_rules"]) == 1
+    assert chosen(seen, addresses=["fd00::2"])["nat_rules"] == []
 
 
 def test_nothing_configured_is_told_as_nothing() -> None:
@@ -189,11 +233,106 @@ def test_claims_are_told_in_the_order_of_their_addresses_attached_or_not() -> No
         {"kind": "VirtualMachine", "namespace": "default", "name": "testing"},
     ]
     assert (told[1]["previous"], told[1]["rotation"], told[1]["kind"]) == ("10.4.19.99", "november", "fip")
-    assert [claim["address"] for claim in report(seen, ["10.4.19.20"])["claims"]] == ["10.4.19.20"]
+    assert [claim["address"] for claim in chosen(seen, addresses=["10.4.19.20"])["claims"]] == ["10.4.19.20"]
 
 
-@pytest.mark.parametrize("text", ["10.4.19.300", "", "10.4.19.0/24", "testing"])
-def test_a_wrong_address_is_refused_with_its_path(text: str) -> None:
-    [problem] = address_problems(["10.4.19.101", text, "fd00::1"])
-    assert problem.path == "addresses[1]"
+def test_what_has_made_a_rule() -> None:
+    objects = More(ovn_eips={"10.4.19.103": "eip", "10.4.19.254": "snat", "10.4.19.101": "both"})
+    kinds = {rule["external_ip"]: rule["kind"] for rule in report(replace(SEEN, more=objects))["nat_rules"]}
+    assert kinds == {
+        "10.4.19.101": "annotation",
+        "10.4.19.20": "annotation",
+        "10.4.19.103": "OvnFip",
+        "10.4.19.254": "OvnSnatRule",
+    }
+    assert rule_of(SEEN, "10.4.19.103")["kind"] == "foreign"
+    unread = replace(SEEN, more=More(ovn_eips=None))
+    assert [rule_of(unread, ip)["kind"] for ip in ("10.4.19.101", "10.4.19.103")] == ["annotation", "unverified"]
+
+
+def test_a_distributed_rule_tells_its_port_and_its_mac() -> None:
+    rule = replace(eip("10.4.19.20", "10.253.0.12"), logical_port="web.shop", external_mac="0a:58:0a:fd:00:0c")
+    told = rule_of(replace(SEEN, ovn=replace(OVN, nat_rules=(rule,))), "10.4.19.20")
+    assert (told["distributed"], told["logical_port"], told["external_mac"]) == (True, "web.shop", "0a:58:0a:fd:00:0c")
+
+
+# --- what is chosen
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"addresses": ["10.4.19.96/28"]}, ["10.4.19.101", "10.4.19.103"]),
+        ({"addresses": ["10.4.19.96/28", "10.4.19.20"]}, ["10.4.19.20", "10.4.19.101", "10.4.19.103"]),
+        ({"addresses": ["fd00::/64"]}, []),
+        ({"holders": ["testing"]}, ["10.4.19.101"]),
+        ({"holders": ["shop/web", "default/testing"]}, ["10.4.19.20", "10.4.19.101"]),
+        ({"holders": ["Pod/shop/web", "Pod/default/testing"]}, ["10.4.19.20"]),
+        ({"namespaces": ["shop"]}, ["10.4.19.20"]),
+        ({"namespaces": ["shop"], "holders": ["testing"]}, []),
+        ({"namespaces": ["default"], "addresses": ["10.4.19.20"]}, []),
+        ({"findings": ["missing_reroute"]}, ["10.4.19.20"]),
+        ({"findings": ["bfd_down"]}, []),
+    ],
+)
+def test_rules_are_chosen_by_address_network_holder_namespace_and_finding(
+    options: dict[str, list[str]], expected: list[str]
+) -> None:
+    assert [rule["external_ip"] for rule in chosen(SEEN, **options)["nat_rules"]] == expected
+
+
+def test_findings_are_chosen_and_those_about_no_address_stay() -> None:
+    def codes(**options: list[str]) -> set[tuple[str, str | None]]:
+        return {(one["code"], one["address"]) for one in chosen(SEEN, **options)["findings"]}
+
+    everything = codes()
+    general = {one for one in everything if one[1] is None}
+    assert general
+    assert ("missing_reroute", "10.4.19.20") in everything
+    assert codes(addresses=["10.4.19.20"]) == general | {("missing_reroute", "10.4.19.20")}
+    assert codes(namespaces=["shop"]) == general | {("missing_reroute", "10.4.19.20")}
+    assert codes(holders=["nobody"]) == general
+    assert codes(findings=["missing_reroute"]) == {("missing_reroute", "10.4.19.20")}
+
+
+def test_claims_are_chosen_by_any_of_their_holders() -> None:
+    vm, pod = Holder("VirtualMachine", "default", "testing"), Holder("Pod", "shop", "web")
+    shared = Claim("10.4.19.21", "snat", (Claimant(pod, "u"), Claimant(vm, "v")))
+    seen = replace(SEEN, claims=(shared, Claim("10.4.19.22", "fip", (Claimant(pod, "u"),))))
+    told = chosen(seen, namespaces=["default"])["claims"]
+    assert [claim["address"] for claim in told] == ["10.4.19.21"]
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        *(("addresses", text) for text in ("10.4.19.300", "", "10.4.19.0/33", "10.4.19.1/24", "testing")),
+        *(("holders", text) for text in ("", "/web", "a/b/c/d", "VirtualMachines/default/testing")),
+        ("findings", "stale"),
+    ],
+)
+def test_a_wrong_filter_is_refused_with_its_path(option: str, text: str) -> None:
+    right = {"addresses": "fd00::1", "holders": "Pod/shop/web", "findings": "stale_row"}[option]
+    _filters, problems = filters_of({option: [right, text, right]})
+    [problem] = problems
+    assert problem.path == f"{option}[1]"
     assert repr(text) in problem.text
+
+
+def test_a_query_is_answered_from_what_is_told() -> None:
+    told = report(SEEN)
+    assert query_problems("nat_rules[?holder.namespace=='shop'].external_ip") == []
+    assert ask("nat_rules[?holder.namespace=='shop'].external_ip", told) == (["10.4.19.20"], [])
+    assert ask("length(nat_rules)", told) == (4, [])
+    assert query_problems(None) == []
+
+
+def test_a_query_that_is_none_is_refused_before_anything_is_read() -> None:
+    [problem] = query_problems("nat_rules[?")
+    assert problem.path == "query"
+    assert "findings[?severity" in problem.hint
+
+
+def test_a_query_that_asks_for_what_cannot_be_is_told() -> None:
+    _answer, [problem] = ask("length(active_gateway.port)", report(SEEN))
+    assert problem.path == "query"

@@ -21,7 +21,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     to_map,
     to_set,
 )
-from support.ovn_site import CHASSIS, GATEWAY, MAC, NETWORK, NODES, clients, fill_northbound, fill_southbound
+from support.ovn_site import CHASSIS, GATEWAY, MAC, NETWORK, NODES, clients, fill_northbound, fill_southbound, insert
 from support.ovsdb import OvsdbServer
 
 EIPS = (("10.4.19.101", "10.253.0.11"), ("10.4.19.102", "10.253.0.12"))
@@ -110,6 +110,65 @@ def test_an_older_ovn_without_newer_columns_is_read(make_ovsdb: Make) -> None:
     ovn = northbound.observe()
     assert {policy.nexthops for policy in ovn.policies} == {(GATEWAY,)}
     assert ovn.chassis[0].bridge_mappings["external"] == "br-external"
+
+
+def without_identity(rules: Sequence[NatRule]) -> list[NatRule]:
+    return sorted((replace(rule, uuid="") for rule in rules), key=lambda rule: (rule.external_ip, rule.logical_ip))
+
+
+def test_without_identities_the_same_rules_are_read(site: Northbound) -> None:
+    whole, light = site.observe(), site.observe(identities=False)
+    assert without_identity(light.nat_rules) == without_identity(whole.nat_rules)
+    assert {rule.uuid for rule in light.nat_rules} == {""}
+    assert light.foreign_rules == whole.foreign_rules
+    assert replace(light, nat_rules=whole.nat_rules) == whole
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        {"type": "snat"},
+        {"logical_port": "web.shop", "external_mac": "0a:00:00:00:00:01"},
+        {"logical_port": "web.shop"},
+        {"external_mac": "0a:00:00:00:00:01"},
+        {"options": to_map({"stateless": "true"})},
+    ],
+)
+def test_an_unusual_rule_comes_once_and_whole(site: Northbound, unusual: dict[str, Any]) -> None:
+    values = {"type": "dnat_and_snat", "external_ip": "10.4.19.99", "logical_ip": "10.253.0.99", **unusual}
+    add_rule(site, "ovn-cluster", values)
+    [rule] = [rule for rule in site.observe(identities=False).nat_rules if rule.external_ip == "10.4.19.99"]
+    assert [rule] == [one for one in site.observe().nat_rules if one.external_ip == "10.4.19.99"]
+
+
+def test_a_usual_rule_of_another_router_is_told_apart(site: Northbound) -> None:
+    before = addresses(site.observe().nat_rules)
+    external, logical = EIPS[0]
+    add_rule(site, "vpc1", {"type": "dnat_and_snat", "external_ip": external, "logical_ip": logical})
+    seen = site.observe(identities=False)
+    assert addresses(seen.nat_rules) == before
+    assert external in addresses(seen.foreign_rules)
+
+
+def add_rule(site: Northbound, router: str, values: dict[str, Any]) -> None:
+    join = {"op": "mutate", "table": "Logical_Router", "where": [["name", "==", router]]}
+    mutations = [["nat", "insert", to_set([named_uuid("new")])]]
+    site.nb.transact([insert("NAT", values, "new"), join | {"mutations": mutations}])
+
+
+def test_a_holders_port_is_found_with_its_chassis(ovsdb: OvsdbServer) -> None:
+    northbound = Northbound(*clients(ovsdb.tcp))
+    fill_northbound(northbound.nb)
+    fill_southbound(northbound.sb, bound={"web.shop": 2})
+    values = {"name": "web.shop", "addresses": "0a:58:0a:fd:00:0b 10.253.0.11"}
+    for name in ("web.shop", "idle.shop"):
+        add = {"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", "ovn-default"]]}
+        mutations = [["ports", "insert", to_set([named_uuid("new")])]]
+        row = insert("Logical_Switch_Port", values | {"name": name}, "new")
+        northbound.nb.transact([row, add | {"mutations": mutations}])
+    assert northbound.holder_port("web.shop") == HolderPort("web.shop", "0a:58:0a:fd:00:0b", CHASSIS[2])
+    assert northbound.holder_port("idle.shop") == HolderPort("idle.shop", "0a:58:0a:fd:00:0b", None)
+    assert northbound.holder_port("nobody.shop") is None
 
 
 # --- writing ---
