@@ -1,74 +1,142 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long reading NAT rows and policies takes beside ovn-nbctl, on one server over the same kind of connection."""
+"""How long reading NAT rows takes beside ovn-nbctl and the Python IDL: one server, one database, tcp, in turns.
+
+Each reading makes its own connection, as ovn-nbctl does. Python itself is running already, its modules are imported:
+what a task of Ansible costs besides is the same whatever reads.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils._northbound import NAT_COLUMNS, Northbound
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
+from bench import nat_readers
 from bench.figures import Figures
 from support.commands import Show
 from support.ovn_site import clients, fill_northbound, fill_southbound
 from support.ovsdb import servers
 
-ROWS = 10_000  # EIPs: NAT rows, and as many policies
-RUNS = 7
+SIZES = (1_000, 10_000, 100_000)  # EIPs: NAT rows, and as many policies
+JUDGED = (10_000, 100_000)  # sizes that goals are set for
+RUNS = {1_000: 9, 10_000: 9, 100_000: 3}
+SHARE_OF_NBCTL, SHARE_OF_IDL, SHARE_OF_MEMORY = 1 / 4, 1 / 20, 1 / 5
+GROWTH = 1.5  # a row of a hundred thousand may take so many times as long as one of ten thousand
+PATIENCE = 600
+
+Reading = dict[str, Any]
 
 
-def best_of_both(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
-    """The shortest time of each, taken in turns: what else the machine does then disturbs both alike."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for _run in range(RUNS):
-        for work, taken in zip((one, other), times, strict=True):
+def best(works: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
+    """The shortest time of each, taken in turns: what else the machine does then disturbs all alike."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _run in range(runs):
+        for name, work in works.items():
             began = time.perf_counter()
             work()
-            taken.append(time.perf_counter() - began)
-    return min(times[0]), min(times[1])
+            times[name].append(time.perf_counter() - began)
+    return {name: min(taken) for name, taken in times.items()}
 
 
 def overlay(number: int, first: int) -> str:
     return f"{first}.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
-@pytest.mark.parametrize(
-    ("what", "lists", "at_least"),
-    [
-        ("NAT rows", ["lr-nat-list"], 1.0),
-        ("all that a module observes", ["lr-nat-list", "lr-policy-list"], 1.0),
-    ],
-)
-def test_reading_beside_ovn_nbctl(
-    tmp_path: Path, figures: Figures, show: Show, what: str, lists: list[str], at_least: float
-) -> None:
-    """Each reading makes its own connection, as ovn-nbctl does; Python itself is running already."""
+def listed(endpoint: str, *verbs: str) -> int:
+    """How many lines ovn-nbctl prints for the EIPs."""
+    nbctl = ["ovn-nbctl", f"--db={endpoint}", "--no-leader-only", "--timeout=600"]
+    outputs = [subprocess.check_output([*nbctl, verb, "ovn-cluster"], text=True) for verb in verbs]
+    return outputs[-1].count("dnat_and_snat") + outputs[-1].count("reroute")
+
+
+def reading(name: str, endpoint: str) -> Reading:
+    """One reading in a process of its own."""
+    script = str(Path(nat_readers.__file__))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    taken: Reading = json.loads(subprocess.check_output([sys.executable, script, name, endpoint], env=environment))
+    return taken
+
+
+@pytest.fixture(params=SIZES)
+def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[int, str]]:
+    """A server with so many EIPs, and where it listens."""
+    count: int = request.param
     with servers(tmp_path) as start:
         endpoint = start().tcp
-        nb, sb = clients(endpoint)
-        fill_northbound(nb, [(overlay(number, 10), overlay(number, 172)) for number in range(ROWS)])
+        nb, sb = clients(endpoint, PATIENCE)
+        fill_northbound(nb, [(overlay(number, 10), overlay(number, 172)) for number in range(count)])
+        fill_southbound(sb)
+        yield count, endpoint
+
+
+per_row: dict[int, float] = {}  # by size: what the growth is judged by
+
+
+def test_reading_nat_rows(filled: tuple[int, str], figures: Figures, show: Show) -> None:
+    count, endpoint = filled
+    runs = RUNS[count]
+    assert nat_readers.ours(endpoint) == listed(endpoint, "lr-nat-list") == count
+    times = best({"ours": lambda: nat_readers.ours(endpoint), "nbctl": lambda: listed(endpoint, "lr-nat-list")}, runs)
+    # By turns as well, each in a process that has done nothing else.
+    readings = {name: [reading(name, endpoint) for _run in range(min(runs, 3))] for name in ("ours", "idl")}
+    assert {one["rows"] for every in readings.values() for one in every} == {count}
+    fastest = {name: min(one["seconds"] for one in every) for name, every in readings.items()}
+    added = {name: min(one["added"] for one in every) for name, every in readings.items()}
+    whole = {name: min(one["peak"] for one in every) for name, every in readings.items()}
+    per_row[count] = times["ours"] / count
+
+    judged = count in JUDGED
+    name = f"{count} NAT rows"
+    share = times["ours"] / times["nbctl"]
+    measured = f"1/{1 / share:.1f}: {times['ours']:.3f} s, and {times['nbctl']:.3f} s"
+    figures.add(show, f"{name}, beside ovn-nbctl", measured, "at most 1/4", share <= SHARE_OF_NBCTL if judged else None)
+    share = fastest["ours"] / fastest["idl"]
+    measured = f"1/{1 / share:.0f}: {fastest['ours']:.3f} s, and {fastest['idl']:.2f} s"
+    figures.add(show, f"{name}, beside the IDL", measured, "at most 1/20", share <= SHARE_OF_IDL if judged else None)
+    share = added["ours"] / added["idl"]
+    measured = f"1/{1 / share:.1f}: {added['ours']:.1f} MiB, and {added['idl']:.1f} MiB"
+    goal = share <= SHARE_OF_MEMORY if judged else None
+    figures.add(show, f"{name}, memory for it beside the IDL's", measured, "at most 1/5", goal)
+    measured = f"{whole['ours']:.0f} MiB, and {whole['idl']:.0f} MiB"
+    figures.add(show, f"{name}, the whole process with what is imported", measured)
+
+
+def test_growth(figures: Figures, show: Show) -> None:
+    """From the readings before."""
+    thousandth = {count: f"{1e6 * value:.1f}" for count, value in per_row.items()}
+    growth = per_row[SIZES[-1]] / per_row[SIZES[1]]
+    measured = f"{growth:.2f} times: {', '.join(f'{value} us at {count}' for count, value in thousandth.items())}"
+    figures.add(show, "a NAT row of 100000 beside one of 10000", measured, f"at most {GROWTH}", growth <= GROWTH)
+
+
+def test_all_that_a_module_observes(tmp_path: Path, figures: Figures, show: Show) -> None:
+    """Rules and policies, chassis and ports, of both databases."""
+    count = 10_000
+    with servers(tmp_path) as start:
+        endpoint = start().tcp
+        nb, sb = clients(endpoint, PATIENCE)
+        fill_northbound(nb, [(overlay(number, 10), overlay(number, 172)) for number in range(count)])
         fill_southbound(sb)
 
         def ours() -> int:
-            northbound = Northbound(*clients(endpoint))
-            if what == "NAT rows":
-                own = northbound.nb.select("Logical_Router", ["nat"], [("name", "==", "ovn-cluster")])[0]["nat"]
-                count = len({row["_uuid"] for row in northbound.nb.select("NAT", NAT_COLUMNS)} & set(own))
-            else:
-                count = len(northbound.observe().policies)
+            northbound = Northbound(*clients(endpoint, PATIENCE))
+            policies = len(northbound.observe(identities=False).policies)
             northbound.close()
-            return count
+            return policies
 
         def theirs() -> int:
-            nbctl = ["ovn-nbctl", f"--db={endpoint}", "--no-leader-only"]
-            outputs = [subprocess.check_output([*nbctl, verb, "ovn-cluster"], text=True) for verb in lists]
-            return outputs[-1].count("dnat_and_snat") + outputs[-1].count("reroute")
+            return listed(endpoint, "lr-nat-list", "lr-policy-list")
 
-        assert ours() == theirs() == ROWS
-        mine, their = best_of_both(ours, theirs)
-    ratio = their / mine
-    measured = f"{ratio:.1f} times as fast: {mine:.3f} s, and {their:.3f} s"
-    name = f"reading {what} of {ROWS} EIPs, beside ovn-nbctl {' and '.join(lists)}"
-    figures.add(show, name, measured, f"at least {at_least:g}", ratio >= at_least)
+        assert ours() == theirs() == count
+        times = best({"ours": ours, "nbctl": theirs}, RUNS[count])
+    ratio = times["nbctl"] / times["ours"]
+    measured = f"{ratio:.1f} times as fast: {times['ours']:.3f} s, and {times['nbctl']:.3f} s"
+    name = f"all that ovn_nat_info observes of {count} EIPs, beside ovn-nbctl lr-nat-list and lr-policy-list"
+    figures.add(show, name, measured, "at least 1", ratio >= 1)

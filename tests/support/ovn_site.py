@@ -126,6 +126,7 @@ def fill_southbound(sb: Client, active: int | None = 0, bound: dict[str, int] | 
     sb.transact(operations)
 
 
-def clients(endpoint: str) -> tuple[Client, Client]:
+def clients(endpoint: str, timeout: float = 5) -> tuple[Client, Client]:
     """NB and SB behind one endpoint."""
-    return connect(endpoint, NB_DATABASE, 5, "nb_endpoint"), connect(endpoint, SB_DATABASE, 5, "sb_endpoint")
+    nb = connect(endpoint, NB_DATABASE, timeout, "nb_endpoint")
+    return nb, connect(endpoint, SB_DATABASE, timeout, "sb_endpoint")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, open_cluster
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     NB_DATABASE,
     OvsdbError,
@@ -14,6 +16,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     Unreachable,
     connect,
 )
+from support.ovn_site import fill_northbound, fill_southbound
 from support.ovsdb import OvsdbServer
 from support.pki import Authority
 
@@ -45,6 +48,27 @@ def test_rows_over_tls(endpoint: str, ca: Authority) -> None:
     for name in ("a", "b"):
         client.transact([{"op": "insert", "table": "Logical_Switch", "row": {"name": name + wide}}])
     assert sorted(row["name"] for row in client.select("Logical_Switch", ["name"])) == ["a" + wide, "b" + wide]
+
+
+@pytest.mark.parametrize("way", ["auto", "tcp"])
+def test_a_modules_options_lead_over_tls_past_a_dead_endpoint_to_the_one_that_answers(
+    endpoint: str, ca: Authority, way: str
+) -> None:
+    shown = tls(ca)
+    files = {"ovn_ca_cert": shown.ca_cert, "ovn_client_cert": shown.client_cert, "ovn_client_key": shown.client_key}
+    places = f"ssl:[::1]:1,{endpoint}"
+    options = {"ovn_connection": way, "nb_endpoint": places, "sb_endpoint": places, **files}
+    northbound = open_ovn(options, unasked())
+    fill_northbound(northbound.nb, [("10.4.19.101", "10.253.0.11")])
+    fill_southbound(northbound.sb)
+    assert [rule.external_ip for rule in northbound.observe().nat_rules] == ["10.4.19.101"]
+    with pytest.raises(OvsdbError, match="ovn_ca_cert: missing"):
+        open_ovn({**options, "ovn_ca_cert": ""}, unasked())
+
+
+def unasked() -> Cluster:
+    """A cluster that nothing is asked of."""
+    return open_cluster({"host": "https://127.0.0.1:1", "api_key": "none"})
 
 
 def test_a_wait_over_tls(endpoint: str, ca: Authority) -> None:

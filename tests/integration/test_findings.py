@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each finding of ovn_nat_info, provoked on the lab by hand: none on a healthy lab, that one on a spoilt one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import open_cluster
+from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import observe
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
+from support.ansible import module
+from support.commands import VENV, run
+from support.eip_lab import CLAIMS, EIP, GATEWAYS, WORKER, gateway, pod, runs
+from support.lab import Lab
+from support.live import Live, eventually
+
+INFO, EIPS = "kubeovn.core.ovn_nat_info", "kubeovn.core.ovn_eip"
+POD, ADDRESS = "findings-pod", "10.4.19.191"
+GONE, GONE_ADDRESS = "findings-gone", "10.4.19.192"
+EXTRA, IDLE = "10.4.19.193", "10.253.255.240"  # an external and an overlay address of nobody
+PORT = "ovn-cluster-external"
+STANDBY = GATEWAYS[1]
+Spoil = Callable[[Live], AbstractContextManager[None]]
+Evidence = dict[str, Any]
+
+
+def told(evidence: Evidence | None = None) -> list[dict[str, Any]]:
+    """The findings, by what the modules call; the modules themselves are run in test_nat_info.py."""
+    cluster = open_cluster({"kubeconfig": os.environ["K8S_AUTH_KUBECONFIG"]})
+    endpoints = {"nb_endpoint": os.environ["KUBEOVN_NB_ENDPOINT"], "sb_endpoint": os.environ["KUBEOVN_SB_ENDPOINT"]}
+    northbound = open_ovn(endpoints, cluster)
+    try:
+        found: list[dict[str, Any]] = report(observe(cluster, northbound, CLAIMS, evidence=evidence))["findings"]
+    finally:
+        northbound.close()
+    return found
+
+
+def codes(evidence: Evidence | None = None) -> set[str]:
+    return {one["code"] for one in told(evidence)}
+
+
+def healthy(evidence: Evidence | None = None) -> None:
+    eventually(partial(told, evidence), lambda found: not found, 60, "a healthy lab has no findings")
+
+
+@pytest.fixture(scope="module")
+def live(lab: Lab) -> Iterator[Live]:
+    """A gateway and a pod with an EIP and its claim, and nothing that earlier tests have left behind."""
+    live = Live(lab)
+    gateway(live)
+    try:
+        live.apply(pod(POD), pod(GONE))
+        runs(live, pods=(POD, GONE))
+        asked = [{"pod": POD, "address": ADDRESS}, {"pod": GONE, "address": GONE_ADDRESS}]
+        for options in ({"state": "pruned"}, {"eips": [{"namespace": "default", **one} for one in asked]}):
+            result = module(EIPS, options)
+            assert not result["failed"], result["msg"]
+        healthy()
+        yield live
+    finally:
+        live.kubectl("delete", "pod", "-n", "default", "--ignore-not-found", POD, GONE)
+        eventually(
+            live.rules, lambda rules: all(rule[1] not in (ADDRESS, GONE_ADDRESS) for rule in rules), 60, "no row"
+        )
+        module(EIPS, {"state": "pruned"})
+
+
+# --- what somebody may do to OVN
+
+
+def overlay(live: Live) -> str:
+    """The pod's overlay address."""
+    return live.annotations("pod", POD)["ovn.kubernetes.io/ip_address"]
+
+
+def add(live: Live, table: str, column: str, *values: str) -> str:
+    """A row of the VPC's router; its name."""
+    create = ("--id=@new", "create", table, *values)
+    return live.nbctl(*create, "--", "add", "Logical_Router", "ovn-cluster", column, "@new").strip()
+
+
+@contextmanager
+def rows(live: Live, *new: tuple[str, str, tuple[str, ...]]) -> Iterator[None]:
+    """Rows that are there for a while."""
+    made = [(column, add(live, table, column, *values)) for table, column, values in new]
+    try:
+        yield
+    finally:
+        for column, row in made:
+            live.nbctl("remove", "Logical_Router", "ovn-cluster", column, row)
+
+
+def nat(external: str, logical: str) -> tuple[str, str, tuple[str, ...]]:
+    return "NAT", "nat", ("type=dnat_and_snat", f'external_ip="{external}"', f'logical_ip="{logical}"')
+
+
+def reroute(logical: str) -> tuple[str, str, tuple[str, ...]]:
+    match = f'match="ip4.src == {logical}"'
+    values = ("priority=29250", match, "action=reroute", 'nexthops="10.4.19.1"', "external_ids:vendor=kube-ovn")
+    return "Logical_Router_Policy", "policies", values
+
+
+@contextmanager
+def changed(live: Live, table: str, row: str, **values: tuple[str, str]) -> Iterator[None]:
+    """Columns that have another value for a while: (then, now)."""
+    live.nbctl("set", table, row, *(f"{column}={then}" for column, (then, _now) in values.items()))
+    try:
+        yield
+    finally:
+        live.nbctl("set", table, row, *(f"{column}={now}" for column, (_then, now) in values.items()))
+
+
+@contextmanager
+def without(
+    live: Live, table: str, column: str, condition: str, again: tuple[str, str, tuple[str, ...]]
+) -> Iterator[None]:
+    """A row that is not there for a while, and then is made again."""
+    row = live.nbctl("--bare", "--columns=_uuid", "find", table, condition).strip()
+    assert row
+    live.nbctl("remove", "Logical_Router", "ovn-cluster", column, row)
+    try:
+        yield
+    finally:
+        add(live, again[0], column, *again[2])
+
+
+def without_rule(live: Live) -> AbstractContextManager[None]:
+    return without(live, "NAT", "nat", f'external_ip="{ADDRESS}"', nat(ADDRESS, overlay(live)))
+
+
+def without_policy(live: Live) -> AbstractContextManager[None]:
+    ip = overlay(live)
+    return without(live, "Logical_Router_Policy", "policies", f'match="ip4.src == {ip}"', reroute(ip))
+
+
+def rule_elsewhere(live: Live) -> AbstractContextManager[None]:
+    row = live.nbctl("--bare", "--columns=_uuid", "find", "NAT", f'external_ip="{ADDRESS}"').strip()
+    return changed(live, "NAT", row, logical_ip=(f'"{IDLE}"', f'"{overlay(live)}"'))
+
+
+def chassis(live: Live, node: str) -> str:
+    return live.annotations("node", node)["ovn.kubernetes.io/chassis"]
+
+
+@contextmanager
+def gateways(live: Live, *rows: tuple[str, int]) -> Iterator[None]:
+    """Other gateway chassis for a while: (node, or what is none, and priority)."""
+    names = {node: chassis(live, node) for node in (*GATEWAYS, WORKER)}
+    before = [line.split() for line in live.nbctl("lrp-get-gateway-chassis", PORT).splitlines()]
+    there = [name.removeprefix(f"{PORT}-") for name, _priority in before]
+
+    def become(asked: list[tuple[str, str]], others: list[str]) -> None:
+        words: list[str] = []
+        for name in others:
+            words += ["--", "lrp-del-gateway-chassis", PORT, name]
+        for name, priority in asked:
+            words += ["--", "lrp-set-gateway-chassis", PORT, name, priority]
+        live.nbctl(*words[1:])
+
+    new = [(names.get(node, node), str(priority)) for node, priority in rows]
+    become(new, [name for name in there if name not in dict(new)])
+    try:
+        yield
+    finally:
+        old = [(name.removeprefix(f"{PORT}-"), priority) for name, priority in before]
+        become(old, [name for name, _priority in new if name not in there])
+
+
+THREE = tuple(zip(GATEWAYS, (100, 99, 98), strict=True))
+SPOILT: dict[str, tuple[Spoil, set[str]]] = {
+    "duplicate": (
+        lambda live: rows(live, nat(ADDRESS, IDLE)),
+        {"duplicate_external_address", "stale_row"},
+    ),
+    "two": (
+        lambda live: rows(live, nat(EXTRA, overlay(live))),
+        {"two_addresses_on_holder", "unexplained_row"},
+    ),
+    "left": (lambda live: rows(live, nat(EXTRA, IDLE), reroute(IDLE)), {"stale_row", "orphan_policy"}),
+    "by hand": (lambda live: rows(live, nat(EXTRA, IDLE)), {"unexplained_row"}),
+    "no row": (without_rule, {"eip_without_row"}),
+    "elsewhere": (rule_elsewhere, {"row_elsewhere", "stale_row"}),
+    "no policy": (without_policy, {"missing_reroute"}),
+    "address": (
+        lambda live: changed(live, "Logical_Router_Port", PORT, networks=('"10.4.19.253/24"', '"10.4.19.254/24"')),
+        {"config_differs"},
+    ),
+    "no localnet": (
+        lambda live: changed(live, "Logical_Switch_Port", "localnet.external", type=('""', "localnet")),
+        {"no_localnet"},
+    ),
+    "stranger": (lambda live: gateways(live, *THREE, (WORKER, 1)), {"gateway_row_stranger", "gateway_unmapped"}),
+    "nobody's chassis": (lambda live: gateways(live, *THREE, ("no-such-chassis", 1)), {"gateway_row_dead"}),
+    "order": (lambda live: gateways(live, (GATEWAYS[1], 100), (GATEWAYS[0], 99), THREE[2]), {"gateway_order"}),
+    "missing": (lambda live: gateways(live, *THREE[:2]), {"gateway_row_missing"}),
+    "alone": (lambda live: gateways(live, THREE[0]), {"gateway_alone", "gateway_row_missing"}),
+    "nobody": (
+        lambda live: gateways(live, ("no-such-chassis", 1), ("nor-such-one", 2)),
+        {"no_active_gateway", "gateway_row_dead", "gateway_row_missing"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "expected"), SPOILT.values(), ids=SPOILT)
+def test_what_somebody_did_to_ovn_is_found(live: Live, spoil: Spoil, expected: set[str]) -> None:
+    with spoil(live):
+        eventually(codes, lambda found: found == expected, 30, f"{sorted(expected)}, and nothing else")
+        for one in told():
+            assert one["address"] in (None, ADDRESS, EXTRA)
+            assert one["text"]
+            assert one["repair"]
+    healthy()
+
+
+def test_a_claim_whose_holder_is_gone_is_found_and_what_it_says_repairs_it(live: Live) -> None:
+    live.kubectl("delete", "pod", "-n", "default", GONE)
+    [finding] = eventually(told, lambda found: [one["code"] for one in found] == ["claim_without_holder"], 60, "claim")
+    assert (finding["address"], finding["holder"]["name"]) == (GONE_ADDRESS, GONE)
+    assert finding["repair"] == "- kubeovn.core.ovn_eip: {state: pruned}"
+    result = module(EIPS, {"state": "pruned"})
+    assert not result["failed"], result["msg"]
+    healthy()
+
+
+# --- what only nodes show
+
+
+def evidence() -> Evidence:
+    """What the gateways show of themselves."""
+    options = json.dumps({"nic": "enp8s0"})
+    argv = [VENV / "bin" / "ansible", "--inventory", os.environ["LAB_INVENTORY"], ",".join(GATEWAYS), "--become"]
+    argv += ["-m", "kubeovn.core.ovn_gateway_node_info", "-a", options]
+    text = run(
+        argv,
+        env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1", "ANSIBLE_STDOUT_CALLBACK": "json"},
+        tail=100000,
+    )
+    [task] = json.loads(text[text.index("{") :])["plays"][0]["tasks"]
+    hosts: Evidence = task["hosts"]
+    return hosts
+
+
+@contextmanager
+def on_node(live: Live, node: str, spoil: str, mend: str) -> Iterator[None]:
+    live.lab.run("node", node, "--", "sh", "-c", spoil)
+    try:
+        yield
+    finally:
+        live.lab.run("node", node, "--", "sh", "-c", mend)
+
+
+def test_healthy_gateways_show_links_and_sessions_that_are_up(live: Live) -> None:
+    seen = eventually(evidence, lambda shown: not told(shown), 60, "no findings with evidence either")
+    result = module(
+        INFO, {"node_evidence": {name: {"links": one["links"], "ovs": one["ovs"]} for name, one in seen.items()}}
+    )
+    assert not result["failed"], result["msg"]
+    for row in result["gateways"]:
+        assert (row["link"], row["mtu"], row["bfd"]) == ("up", 1500, "up")
+        assert row["bridge_mappings"]["external"] == "br-external"
+        assert sorted(row["bfd_peers"]) == sorted(set(GATEWAYS) - {row["node"]})
+    unseen = module(INFO)["gateways"]
+    assert {(row["link"], row["bfd"]) for row in unseen} == {("unverified", "unverified")}
+
+
+def test_a_link_that_is_down_is_found_where_its_node_shows_it(live: Live) -> None:
+    with on_node(live, STANDBY, "ip link set enp8s0 down", "ip link set enp8s0 up"):
+        found = eventually(lambda: told(evidence()), bool, 60, "a finding")
+        assert [(one["code"], one["node"]) for one in found] == [("external_link_down", STANDBY)]
+        assert "external_link_down" not in codes()
+
+
+def test_a_chassis_without_the_mapping_is_found(live: Live) -> None:
+    mend = "ovs-vsctl set open_vswitch . external_ids:ovn-bridge-mappings=external:br-external"
+    with on_node(live, STANDBY, "ovs-vsctl remove open_vswitch . external_ids ovn-bridge-mappings", mend):
+        [finding] = eventually(
+            told, lambda found: [one["code"] for one in found] == ["gateway_unmapped"], 60, "finding"
+        )
+        assert finding["node"] == STANDBY
+    healthy()
+
+
+def test_sessions_between_gateways_that_live_are_found_when_they_are_down(live: Live) -> None:
+    drop = "ovs-ofctl add-flow br-phy priority=65000,udp,tp_dst=6081,actions=drop"
+    with on_node(live, STANDBY, drop, "ovs-ofctl --strict del-flows br-phy priority=65000,udp,tp_dst=6081"):
+        found = eventually(
+            lambda: told(evidence()), lambda some: {one["code"] for one in some} == {"bfd_down"}, 90, "BFD"
+        )
+        assert STANDBY in {one["node"] for one in found}
+    eventually(evidence, lambda shown: not told(shown), 90, "the sessions are up again")
+
+
+def test_a_network_with_larger_packets_than_the_nics_take_is_found(live: Live) -> None:
+    shown = evidence()
+    live.kubectl("patch", "subnet", "ovn-default", "--type=merge", "-p", json.dumps({"spec": {"mtu": 8900}}))
+    try:
+        found = [one for one in told(shown) if one["address"] == ADDRESS]
+        assert [(one["code"], one["holder"]["name"]) for one in found] == [("eip_mtu", POD)]
+    finally:
+        live.kubectl("patch", "subnet", "ovn-default", "--type=merge", "-p", json.dumps({"spec": {"mtu": None}}))
+    healthy(shown)
+
+
+@pytest.mark.full
+def test_gateways_without_power_are_found_and_the_last_one_is_told_to_be_alone(live: Live) -> None:
+    off = GATEWAYS[:2]
+    try:
+        for node in off:
+            live.lab.run("power", "off", node)
+        expected = {"gateway_row_dead", "survivor_without_peer"}
+        eventually(codes, lambda found: expected <= found, 180, "dead gateways and a survivor")
+        dead = [one["node"] for one in told() if one["code"] == "gateway_row_dead"]
+        assert sorted(dead) == sorted(off)
+    finally:
+        for node in off:
+            live.lab.run("power", "on", node, timeout=300)
+    eventually(told, lambda found: not found, 300, "all gateways are back")
+
+
+# --- the way of a packet
+
+
+def ovn_trace(live: Live, datapath: str, packet: str) -> str:
+    """What OVN's own simulation does with a packet, by the logical flows in SB."""
+    where = ("exec", "-n", "kube-system", "ovn-central-lab", "-c", "ovn-central", "--")
+    argv = ("ovn-trace", "--db=unix:/run/ovn/ovnsb_db.sock", "--no-leader-only", "--ct=new", datapath, packet)
+    return live.kubectl(*where, *argv)
+
+
+def test_the_way_of_a_packet_is_the_one_that_ovn_trace_takes(live: Live) -> None:
+    told = module(INFO, {"trace": {"eip": ADDRESS}, "query": "path.complete"})
+    assert not told["failed"], told["msg"]
+    assert told["queried"] is True
+    way, ip, outside = told["path"], overlay(live), "10.4.19.29"
+    hops = {direction: {hop["action"]: hop for hop in way[direction]} for direction in ("inbound", "outbound")}
+    assert (way["logical_ip"], way["logical_port"], way["node"]) == (ip, f"{POD}.default", WORKER)
+    # Which node does what is SB's: the redirect port's chassis, and that of the pod's port.
+    for port, node in (("cr-ovn-cluster-external", way["gateway"]), (way["logical_port"], way["node"])):
+        row = live.lab.run(
+            "sbctl", "--bare", "--columns=chassis", "find", "Port_Binding", f"logical_port={port}"
+        ).strip()
+        assert live.lab.run("sbctl", "get", "Chassis", row, "hostname").strip().strip('"') == node
+
+    packet = f"ip4.src == {outside} && ip4.dst == {ADDRESS} && ip.ttl == 64 && icmp4.type == 8"
+    link = f"eth.src == 02:00:00:00:00:29 && eth.dst == {way['router_mac']}"
+    inward = ovn_trace(live, "external", f'inport == "localnet.external" && {link} && {packet}')
+    assert (
+        f"ct_dnat(ip4.dst={hops['inbound']['dnat']['destination']})" in inward.replace("ct_dnat_in_czone", "ct_dnat")
+        or f"ct_dnat({ip})" in inward
+    )
+    assert f'output to "{hops["inbound"]["deliver"]["via"]}"' in inward
+
+    mac = live.annotations("pod", POD)["ovn.kubernetes.io/mac_address"]
+    router = live.nbctl("get", "Logical_Router_Port", "ovn-cluster-ovn-default", "mac").strip().strip('"')
+    packet = f"ip4.src == {ip} && ip4.dst == {outside} && ip.ttl == 64 && icmp4.type == 8"
+    link = f"eth.src == {mac} && eth.dst == {router}"
+    outward = ovn_trace(live, "ovn-default", f'inport == "{way["logical_port"]}" && {link} && {packet}')
+    assert f"reg0 = {hops['outbound']['reroute']['via']}" in outward
+    assert "cr-ovn-cluster-external" in outward
+    assert hops["outbound"]["snat"]["source"] in outward
+    assert 'output to "localnet.external"' in outward
+
+
+def test_the_way_ends_where_the_rule_is_gone(live: Live) -> None:
+    with without_rule(live):
+        told = module(INFO, {"trace": {"eip": ADDRESS}})
+        assert told["path"]["lacks"] == [f"no NAT rule of the default VPC has {ADDRESS}"]
+    assert EIP in live.annotations("pod", POD)
+    healthy()
