@@ -8,9 +8,9 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import CODES, Finding
@@ -23,7 +23,6 @@ except ImportError:
     jmespath = None
 
 KINDS = ("VirtualMachine", "Pod", "Deployment")
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Filters:
     """What is wanted. Empty: whatever it is. What is given of different kinds has to hold together."""
 
     addresses: frozenset[tuple[int, int, str]] = frozenset()
-    networks: tuple[Network, ...] = ()
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
     holders: tuple[tuple[str, ...], ...] = ()  # (name), (namespace, name) or (kind, namespace, name)
     namespaces: frozenset[str] = frozenset()
     codes: frozenset[str] = frozenset()
@@ -91,9 +90,9 @@ def filters_of(params: Mapping[str, Any]) -> tuple[Filters, list[Problem]]:
     return Filters(frozenset(singles), tuple(networks), tuple(holders), names, frozenset(codes)), problems
 
 
-def _network(text: str) -> Network | None:
+def _network(text: str) -> IPv4Network | IPv6Network | None:
     try:
-        return ipaddress.ip_network(text) if "/" in text else None
+        return ip_network(text) if "/" in text else None
     except ValueError:
         return None
 

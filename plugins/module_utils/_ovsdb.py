@@ -359,7 +359,7 @@ def _decode_result(result: Mapping[str, Any]) -> Row:
     decoded = {key: decode(value) for key, value in result.items() if key != "rows"}
     for row in result.get("rows", ()):
         for key, value in row.items():
-            if type(value) is list:
+            if isinstance(value, list):
                 row[key] = decode(value)  # in its place: of a hundred thousand rows there is no second copy
     if "rows" in result:
         decoded["rows"] = result["rows"]

@@ -189,7 +189,7 @@ ansible_facts:
               type: str
               sample: localnet.external
             network:
-              description: The physical network's name, which RV(ansible_facts.kubeovn_gateways.bridge_mappings) have.
+              description: The physical network's name, which RV(ansible_facts.kubeovn_gateways[].bridge_mappings) have.
               returned: always
               type: str
               sample: external

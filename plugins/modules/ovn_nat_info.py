@@ -216,7 +216,7 @@ external_switch:
           type: str
           sample: localnet.external
         network:
-          description: The physical network's name, which RV(gateways.bridge_mappings) have.
+          description: The physical network's name, which RV(gateways[].bridge_mappings) have.
           returned: always
           type: str
           sample: external
