@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import prune
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site, addresses_of, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, RELEASE
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
@@ -86,9 +86,8 @@ class Finding:
         return CODES[self.code][1]
 
 
-def eip_findings(observed: Observed) -> list[Finding]:
-    """What is wrong with NAT rules, policies and claims. The observation is one that prune() would take."""
-    site = Site(observed)
+def eip_findings(site: Site) -> list[Finding]:
+    """What is wrong with NAT rules, policies and claims. The site's observation is one that prune() would take."""
     return [*_shared(site), *_left(site), *_asked(site)]
 
 

@@ -195,7 +195,7 @@ def findings(seen: Seen) -> tuple[list[Finding], list[str]]:
     if missing:
         unread.append(f"{', '.join(missing)}: what is left over, and which EIPs are wrong")
     else:
-        found += eip_findings(seen.site.observed)
+        found += eip_findings(seen.site)
     found += link_findings(seen.ovn, seen.nodes, more.config, seen.nodes_show)
     found += mtu_findings(seen.site, more.mtus, seen.nodes, seen.nodes_show)
     return sorted(found, key=_finding_key), unread

@@ -17,7 +17,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import obse
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from support.ansible import module
 from support.commands import VENV, run
-from support.eip_lab import CLAIMS, EIP, GATEWAYS, WORKER, gateway, pod, runs
+from support.eip_lab import CLAIMS, GATEWAYS, WORKER, gateway, pod, runs
 from support.lab import Lab
 from support.live import Live, eventually
 
@@ -367,11 +367,3 @@ def test_the_way_of_a_packet_is_the_one_that_ovn_trace_takes(live: Live) -> None
     assert "cr-ovn-cluster-external" in outward
     assert hops["outbound"]["snat"]["source"] in outward
     assert 'output to "localnet.external"' in outward
-
-
-def test_the_way_ends_where_the_rule_is_gone(live: Live) -> None:
-    with without_rule(live):
-        told = module(INFO, {"trace": {"eip": ADDRESS}})
-        assert told["path"]["lacks"] == [f"no NAT rule of the default VPC has {ADDRESS}"]
-    assert EIP in live.annotations("pod", POD)
-    healthy()

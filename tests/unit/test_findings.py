@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import prune
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
     CODES,
     Finding,
@@ -75,7 +76,7 @@ def world() -> World:
 
 
 def found(one: World) -> list[Finding]:
-    return eip_findings(one.observed(kept=True))
+    return eip_findings(Site(one.observed(kept=True)))
 
 
 def codes(one: World) -> list[str]:
@@ -329,7 +330,7 @@ def test_what_is_left_over_is_what_pruning_deletes_and_tells_of(steps: list[tupl
         one.settle()
     observed = one.observed(kept=True)
     plan, unclear = prune(observed)
-    told = eip_findings(observed)
+    told = eip_findings(Site(observed))
     rules = [rule.external_ip for step in plan.steps for rule in step.data.get("rules", ())]
     ways = [way for step in plan.steps for way in step.data.get("policies", ())]
     claims = [step.data["before"].address for step in plan.steps if step.action == "release_claim"]
