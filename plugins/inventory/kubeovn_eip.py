@@ -140,7 +140,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_hosts import (
     pools_with,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS
-from ansible_collections.kubeovn.core.plugins.module_utils._nat import observe
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import observe
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
 

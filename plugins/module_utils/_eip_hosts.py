@@ -24,7 +24,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Problem,
     Workload,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._nat import Seen, active_gateway, site_of
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import Seen, node_name
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._pools import Pool, parse_pool
 
@@ -77,19 +77,24 @@ class Unseen(Northbound):
     def close(self) -> None:
         """There is nothing to close."""
 
-    def observe(self, ports: Collection[str] = (), holders: bool = False) -> Ovn:  # noqa: ARG002 - as its base has it
+    def observe(  # as its base has it
+        self,
+        ports: Collection[str] = (),  # noqa: ARG002
+        holders: bool = False,  # noqa: ARG002
+        identities: bool = True,  # noqa: ARG002
+    ) -> Ovn:
         """No rows."""
         return Ovn(None, None, None, (), (), (), (), None)
 
 
 def hosts_of(seen: Seen, ovn_was_read: bool) -> list[EipHost]:
     """The machines that have an EIP, by namespace and name. Of a claim alone a machine has none: it may be detached."""
-    site = site_of(seen)
+    site = seen.site
     claims: dict[Holder, set[str]] = {}
     for claim in seen.claims:
         for one in claim.claimants if claim.kind == FIP else ():
             claims.setdefault(one.holder, set()).add(claim.address)
-    active = active_gateway(seen.ovn, seen.nodes)
+    active = node_name(seen.ovn.active_chassis, seen.ovn, seen.nodes)
     found = [_host(vm, site, claims.get(vm.holder, set()), active, ovn_was_read) for vm in seen.vms]
     return sorted((one for one in found if one), key=lambda one: (one.namespace, one.vm))
 

@@ -111,8 +111,7 @@ def observe(
 ) -> Seen:
     """Read each kind once, whatever the number of rows; the claims first and OVN last, see Observed.
 
-    NAT rows are read by their addresses alone. Only where one of them is to be named, since something is wrong with
-    it, they are read again with their identities.
+    NAT rows are read by their addresses alone.
     """
     claims, _unreadable = claims_of(cluster.list(LEASES, claims_namespace, SELECTOR))
     instances = {
@@ -122,7 +121,7 @@ def observe(
     subnets = cluster.list(SUBNETS, absent_ok=True)
     more = replace(_more(cluster, configmap_namespace, subnets), kubevirt=machines is not None)
     nic = (more.config or {}).get("external-gw-nic")
-    seen = Seen(
+    return Seen(
         nodes=tuple(gateway_node(item) for item in cluster.list(NODES)),
         pods=tuple(pod_view(item) for item in cluster.list(PODS)),
         vms=tuple(
@@ -135,8 +134,12 @@ def observe(
         more=more,
         nodes_show=sides(evidence or {}, nic),
     )
-    named = any(one.code in BY_ROW for one in seen.judged[0])
-    return replace(seen, ovn=northbound.observe()) if named else seen
+
+
+def named(seen: Seen, northbound: Northbound) -> Seen:
+    """The same look; but where a finding is to name a NAT row, OVN is looked at again, rows with their identities."""
+    by_row = any(one.code in BY_ROW for one in seen.judged[0])
+    return replace(seen, ovn=northbound.observe()) if by_row else seen
 
 
 def _more(cluster: Cluster, configmap_namespace: str, subnets: Sequence[Mapping[str, Any]]) -> More:

@@ -16,7 +16,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import Problem
 from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, refuse
 from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
 from ansible_collections.kubeovn.core.plugins.module_utils._nat_filter import ask, filters_of, query_problems
-from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import address_of, observe
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import address_of, named, observe
 from ansible_collections.kubeovn.core.plugins.module_utils._nat_path import path, port_name
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 
@@ -41,9 +41,8 @@ def tell(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     trace = (params["trace"] or {}).get("eip")
     refuse([*problems, *query_problems(params["query"]), *_trace_problems(trace)])
     northbound = open_ovn(params, cluster)
-    seen = observe(
-        cluster, northbound, params["claims_namespace"], params["configmap_namespace"], params["node_evidence"]
-    )
+    spaces = (params["claims_namespace"], params["configmap_namespace"])
+    seen = named(observe(cluster, northbound, *spaces, params["node_evidence"]), northbound)
     told = {"cluster": cluster.host, **report(seen, filters)}
     if trace:
         name = port_name(seen, trace)

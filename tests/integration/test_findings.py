@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import open_cluster
 from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
-from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import observe
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import named, observe
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from support.ansible import module
 from support.commands import VENV, run
@@ -37,7 +37,8 @@ def told(evidence: Evidence | None = None) -> list[dict[str, Any]]:
     endpoints = {"nb_endpoint": os.environ["KUBEOVN_NB_ENDPOINT"], "sb_endpoint": os.environ["KUBEOVN_SB_ENDPOINT"]}
     northbound = open_ovn(endpoints, cluster)
     try:
-        found: list[dict[str, Any]] = report(observe(cluster, northbound, CLAIMS, evidence=evidence))["findings"]
+        seen = named(observe(cluster, northbound, CLAIMS, evidence=evidence), northbound)
+        found: list[dict[str, Any]] = report(seen)["findings"]
     finally:
         northbound.close()
     return found

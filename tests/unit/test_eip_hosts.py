@@ -29,7 +29,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     PodView,
     Workload,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._nat import Seen
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import Seen
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import vm_view
 
 NODES = (GatewayNode("g1", True, "true", "c1"), GatewayNode("g2", True, "true", "c2"))
