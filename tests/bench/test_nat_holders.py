@@ -65,7 +65,7 @@ def crowd(lab: Lab, show: Show) -> Iterator[Cluster]:
         eventually(partial(live.get, "serviceaccount", "default", NAMESPACE), bool, 60, "the ServiceAccount")
         show(f"{COUNT} pods are made")
         with ThreadPoolExecutor(WRITERS) as pool:
-            create = partial(api.create_namespaced_pod, NAMESPACE, _preload_content=False)
+            create: Callable[..., object] = partial(api.create_namespaced_pod, NAMESPACE, _preload_content=False)
             list(pool.map(lambda number: create(pod(number)), range(COUNT)))
         yield open_cluster({"kubeconfig": os.environ["K8S_AUTH_KUBECONFIG"]})
     finally:
