@@ -17,9 +17,11 @@ demo: ## a whole site on this machine: lab up, gateways, a VM with an EIP, proof
 	$(TOOLS)/run python tests/demo
 
 test: ## everything that fits an hour: unit tests, linters, integration tests and Molecule scenarios on a lab of its own
+	$(TOOLS)/setup test
 	$(PYTEST) -v $(WORKERS) -m "not full"
 
 test-full: ## `make test` and what takes longer; generated tests with new examples each time
+	$(TOOLS)/setup test
 	HYPOTHESIS_PROFILE=random $(PYTEST) -v $(WORKERS)
 
 bench: ## figures and ratios, on a lab of its own, as a table; fails when one is missed

@@ -42,7 +42,7 @@ options:
 EXAMPLES = r"""
 - name: Numbers for Prometheus
   ansible.builtin.debug:
-    msg: "{{ nat | kubeovn.core.site_metrics(now(utc=true).timestamp(), 'berlin') }}"
+    msg: "{{ nat | kubeovn.core.site_metrics(now().timestamp(), 'berlin') }}"
 """
 
 RETURN = r"""
