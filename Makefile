@@ -54,4 +54,4 @@ clean: ## what builds, tools and tests left in the checkout
 
 distclean: lab-down clean ## `make clean`, and all that the lab built and downloaded
 	tests/lab/lab clean
-	rm -rf $(CACHE)/venv-* $(CACHE)/checkouts $(CACHE)/sanity-home .venv
+	rm -rf $(CACHE)/venv-* $(CACHE)/importer-* $(CACHE)/checkouts $(CACHE)/sanity-home .venv

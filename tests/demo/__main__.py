@@ -35,7 +35,7 @@ make lab-down ends it."""
 
 def main() -> int:
     """All steps, then the table; the lab stays up."""
-    demo = Demo(total=7)
+    demo = Demo(total=8)
     lab = Lab(os.environ.get("LAB_NAME", "site"))
     try:
         _steps(demo, lab)
@@ -76,6 +76,9 @@ def _steps(demo: Demo, lab: Lab) -> None:
     with demo.step("proof again, after all") as step:
         _show_proof(reports / "again.json", step, brief=True)
 
+    with demo.step("report") as step:
+        _report(env, step, reports)
+
 
 def _node(line: str) -> str:
     name, status = line.split()[:2]
@@ -102,7 +105,7 @@ def _create_vm(lab: Lab, step: Step) -> None:
     step.require("enp8s0" not in links, f"{node} has no external NIC: {', '.join(links[:6])}")
 
 
-def _playbook(name: str, env: dict[str, str], step: Step, **variables: str) -> Counter[str]:
+def _playbook(name: str, env: dict[str, str], step: Step, **variables: Any) -> Counter[str]:
     """Run a playbook of the installed collection as a user would, and sum up its recap."""
     argv = ["ansible-playbook", f"--inventory={env['LAB_INVENTORY']}", f"kubeovn.core.{name}"]
     total, _output = _run(f"kubeovn.core.{name}", argv, env, step, variables)
@@ -175,6 +178,20 @@ def _again(lab: Lab, env: dict[str, str], step: Step, report: Path) -> None:
     step.require(rows > 0 and not changes, f"NB: {rows} rows in {len(before)} tables, {len(changes)} differences")
     for change in changes[:5]:
         progress(change)
+
+
+def _report(env: dict[str, str], step: Step, reports: Path) -> None:
+    """The audit finds nothing, and the page has this run's failover in it."""
+    page, failover = reports / "report.html", reports / "failover.json"
+    _playbook("audit", env, step, kubeovn_audit_fail_on="warning")
+    _playbook("report", env, step, kubeovn_report_file=str(page), kubeovn_report_failover=[str(failover)])
+    text, measured = page.read_text(), json.loads(failover.read_text())
+    for target in measured["targets"]:
+        lost, silence = f"{target['lost']} of {target['sent']}", f"{target['silence']:g} s"
+        step.require(
+            lost in text and silence in text, f"it shows {target['address']}: {lost} lost, silent for {silence}"
+        )
+    step.saw(f"report of this site, for a browser: {page}")
 
 
 if __name__ == "__main__":
