@@ -6,7 +6,6 @@ That the examples do what they say is shown elsewhere: examples/ and what the gu
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def test_each_command_names_what_there_is(specs: dict[str, Any]) -> None:
                 wrong.append(f"{where}: there is no {word}")
         wrong += [f"{where}: nobody knows variable {name}" for name in extra_vars(words) if name not in known]
         if "-m" in words and "-a" in words:
-            options = json.loads(words[words.index("-a") + 1])
+            options = yaml.safe_load(words[words.index("-a") + 1])
             module = words[words.index("-m") + 1].removeprefix(OURS)
             wrong += [f"{where}: {problem}" for problem in problems(specs[module], options)]
     assert not wrong
