@@ -90,9 +90,11 @@ def test_machines_without_an_eip_and_plain_pods_are_no_hosts() -> None:
     assert hosts_of(seen(rule("10.4.19.20", "10.253.0.12"), pods=(LAUNCHER, plain)), True) == []
 
 
+@pytest.mark.parametrize("vpc", [None, "tenant"])
 @pytest.mark.parametrize("kind", ["snat", "dnat"])
-def test_an_address_that_leads_not_to_the_machine_alone_is_none(kind: str) -> None:
-    assert hosts_of(seen(rule(type=kind), claims=(claim(EIP, kind),)), True) == []
+def test_an_address_that_leads_not_to_the_machine_alone_is_none(kind: str, vpc: str | None) -> None:
+    pod = replace(LAUNCHER, vpc=vpc)
+    assert hosts_of(seen(rule(type=kind), pods=(pod,), claims=(claim(EIP, kind),)), True) == []
 
 
 def test_a_stopped_machine_keeps_its_rule_by_the_address_that_is_kept_for_it() -> None:

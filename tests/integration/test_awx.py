@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each job template and workflow of AWX on the lab, run by ansible-runner as AWX runs it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import yaml
+from support.ansible import BIN, module
+from support.awx import controller
+from support.eip_lab import WORKER, gateway, pod, runs
+from support.lab import Lab
+from support.live import Live
+from support.runner import Awx, Job, finished, injected, slices
+
+VM, POOL = "awx-vm", "10.4.19.151-10.4.19.152"
+PODS = tuple(f"awx-{number}" for number in range(4))
+POD_POOL = "10.4.19.153-10.4.19.156"
+LAB_VM = {  # the lab has no CDI, and one node for VMs
+    "vm_data_volume_templates": [],
+    "vm_root_volume": {"containerDisk": {"image": "quay.io/containerdisks/ubuntu:24.04"}},
+    "vm_placement": {"nodeSelector": {"kubernetes.io/hostname": WORKER}},
+}
+ANSWERS = {"vm_name": VM, "vm_public_key": "ssh-ed25519 AAAA somebody", "vm_pool": POOL}
+
+
+@pytest.fixture(scope="module")
+def live(lab: Lab) -> Live:
+    live = Live(lab)
+    gateway(live)
+    return live
+
+
+@pytest.fixture(scope="module")
+def data() -> dict[str, Any]:
+    return controller()
+
+
+@pytest.fixture(scope="module")
+def site(lab: Lab) -> dict[str, Any]:
+    """The lab's inventory as AWX has it after an import; no EIPs are in it."""
+    argv = [str(BIN / "ansible-inventory"), "-i", os.environ["LAB_INVENTORY"], "--list", "--export"]
+    inventory: dict[str, Any] = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+    inventory["all"]["vars"] |= {"kubeovn_eips": [], "kubeovn_proof_hostnames_expected": {}}
+    return inventory
+
+
+@pytest.fixture
+def awx(data: dict[str, Any], site: dict[str, Any], live: Live, tmp_path: Path) -> Iterator[Awx]:
+    """With a credential of the type that this collection brings, and the rights to create VMs."""
+    inputs = {
+        "kubeconfig": Path(os.environ["KUBECONFIG_ADMIN"]).read_text(),
+        "nb_endpoint": os.environ["KUBEOVN_NB_ENDPOINT"],
+        "sb_endpoint": os.environ["KUBEOVN_SB_ENDPOINT"],
+    }
+    [kind] = data["controller_credential_types"]
+    templates = {template["name"]: template for template in data["controller_templates"]}
+    with TemporaryDirectory(prefix="awx-") as sockets:
+        yield Awx(tmp_path, templates, site, injected(kind, inputs, tmp_path), Path(sockets), common=LAB_VM)
+
+
+@pytest.fixture
+def vm(live: Live) -> Iterator[str]:
+    """The name of a VM; what a test makes of it goes."""
+    try:
+        yield VM
+    finally:
+        module("kubeovn.core.ovn_eip", {"eips": [{"vm": VM}], "state": "absent"})
+        live.kubectl("delete", "vm", VM, "-n", "default", "--ignore-not-found", "--wait=true")
+
+
+def good(job: Job) -> Job:
+    """A job that succeeded."""
+    assert job.status == "successful", job.output[-6000:]
+    return job
+
+
+def workflow(awx: Awx, data: Mapping[str, Any], name: str, answers: Mapping[str, Any]) -> dict[str, Job]:
+    """Run a workflow's nodes as they follow on each other; somebody approves of everything."""
+    [one] = [each for each in data["controller_workflows"] if each["name"] == name]
+    nodes = {node["identifier"]: node for node in one["simplified_workflow_nodes"]}
+    jobs: dict[str, Job] = {}
+    known, following = dict(answers), [one["simplified_workflow_nodes"][0]["identifier"]]
+    while following:
+        node = nodes[following.pop(0)]
+        following += node.get("success_nodes", [])
+        if "approval_node" in node:
+            continue
+        template = node["unified_job_template"]
+        spec = awx.templates[template].get("survey_spec", {}).get("spec", [])
+        asked = {question["variable"] for question in spec}
+        job = good(awx.run(template, **{key: value for key, value in known.items() if key in asked}))
+        jobs[node["identifier"]] = job
+        known |= job.artifacts
+    return jobs
+
+
+def test_a_vm_gets_its_eip_by_workflow_and_loses_it_by_template(
+    awx: Awx, data: dict[str, Any], live: Live, vm: str
+) -> None:
+    jobs = workflow(awx, data, "Kube-OVN: a VM with an EIP", ANSWERS)
+    assert list(jobs) == ["create", "wait", "attach", "verify"]
+    address = jobs["attach"].artifacts["vm_address"]
+    assert address in ("10.4.19.151", "10.4.19.152")
+    assert f"{address} leads to {VM} through jah-k3s-h100-" in jobs["verify"].output
+    assert address in [rule[1] for rule in live.rules()]
+    again = good(awx.run("Kube-OVN: attach an EIP", vm_name=VM, vm_pool=POOL))
+    assert (again.changed, again.artifacts["vm_address"]) == (0, address)
+    good(awx.run("Kube-OVN: release an EIP", vm_name=VM))
+    assert address not in [rule[1] for rule in live.rules()]
+    assert awx.run("Kube-OVN: verify an EIP", vm_name=VM, vm_address=address).status == "failed"
+
+
+def test_a_job_without_a_credential_touches_no_cluster(awx: Awx, live: Live) -> None:
+    """AWX runs jobs in a pod, whose own identity would be AWX's own cluster."""
+    awx.injected = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    job = awx.run("Kube-OVN: attach an EIP", vm_name=VM, vm_pool=POOL)
+    assert job.status == "failed"
+    assert "allow_in_cluster" in job.output
+
+
+# --- what takes longer ---
+
+
+def bearer_token(folder: Path) -> dict[str, str]:
+    """What AWX's own credential for a bearer token injects."""
+    config = yaml.safe_load(Path(os.environ["K8S_AUTH_KUBECONFIG"]).read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    ca = folder / "ca.crt"
+    if "certificate-authority-data" in cluster:
+        ca.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    else:
+        ca.write_text(Path(cluster["certificate-authority"]).read_text())
+    return {
+        "K8S_AUTH_HOST": cluster["server"],
+        "K8S_AUTH_API_KEY": user["token"],
+        "K8S_AUTH_VERIFY_SSL": "True",
+        "K8S_AUTH_SSL_CA_CERT": str(ca),
+    }
+
+
+@pytest.mark.full
+def test_the_site_with_a_bearer_token(awx: Awx, live: Live, tmp_path: Path) -> None:
+    endpoints = {name: value for name, value in awx.injected.items() if name.startswith("KUBEOVN_")}
+    awx.injected = {**bearer_token(tmp_path), **endpoints}
+    good(awx.run("Kube-OVN: site"))
+    assert good(awx.run("Kube-OVN: site, what would change")).changed == 0
+    assert good(awx.run("Kube-OVN: proof")).changed == 0
+    assert "errors" in good(awx.run("Kube-OVN: audit", kubeovn_audit_fail_on="never")).output
+
+
+@pytest.mark.full
+def test_slices_of_a_job_take_different_addresses_of_one_pool(
+    awx: Awx, data: dict[str, Any], live: Live, site: dict[str, Any]
+) -> None:
+    hosts = {name: {"kubeovn_eip": {"pod": name, "namespace": "default", "pool": POD_POOL}} for name in PODS}
+    inventory = {**site, "kubeovn_vms": {"hosts": list(hosts)}, "_meta": {"hostvars": hosts}}
+    name = "Kube-OVN: EIPs of all VMs"
+    count = awx.templates[name]["job_slice_count"]
+    assert count == 2
+    try:
+        live.apply(*map(pod, PODS))
+        runs(live, pods=PODS)
+        started = [awx.start(name, {}, part) for part in slices(inventory, count)]
+        for private, process in started:
+            good(finished(private, process))
+        own = [rule[1] for rule in live.rules() if rule[1] in {f"10.4.19.{last}" for last in range(153, 157)}]
+        assert sorted(own) == [f"10.4.19.{last}" for last in range(153, 157)]
+        assert good(awx.run(name, inventory)).changed == 0
+    finally:
+        eips = [{"pod": name} for name in PODS]
+        module("kubeovn.core.ovn_eip", {"eips": eips, "state": "absent"})
+        live.kubectl("delete", "pods", "-n", "default", "--ignore-not-found", *PODS)
+
+
+@pytest.mark.full
+def test_a_rotation_waits_for_its_approval(
+    awx: Awx, data: dict[str, Any], live: Live, site: dict[str, Any], vm: str
+) -> None:
+    workflow(awx, data, "Kube-OVN: a VM with an EIP", ANSWERS)
+    before = {rule[1] for rule in live.rules()}
+    eips = [{"vm": vm, "namespace": "default", "pool": POOL}]
+    variables = {**site["all"]["vars"], "kubeovn_eips": eips, "vm_eip_eips": eips}
+    awx.inventory = {**site, "all": {**site["all"], "vars": variables}}
+    awx.run("Kube-OVN: rotate EIPs, what would change", rotation_name="first")
+    assert {rule[1] for rule in live.rules()} == before
+    jobs = workflow(awx, data, "Kube-OVN: rotation with approval", {"kubeovn_audit_fail_on": "never"})
+    assert jobs["plan"].changed > 0
+    after = {rule[1] for rule in live.rules()}
+    assert len(before - after) == len(after - before) == 1
+    assert good(awx.run("Kube-OVN: rotate EIPs")).changed == 0
