@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One play over two clusters: the example inventory on two labs at once, and with one of them away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.ansible import BIN, recap
+from support.commands import TOP, Show
+from support.eip_lab import GATEWAY, GATEWAYS, pod, runs
+from support.lab import Lab
+from support.live import Live, eventually
+
+pytestmark = pytest.mark.full
+
+POD, ADDRESSES = "clusters-pod", {"east": "10.4.19.157", "west": "10.4.19.158"}
+PLAY = """\
+- hosts: kubeovn_clusters
+  gather_facts: false
+  module_defaults:
+    group/kubeovn.core.kubeovn: "{{ kubeovn_connection }}"
+    kubeovn.core.ovn_eip: "{{ kubeovn_ovn_connection | default({}) }}"
+    kubeovn.core.ovn_nat_info: "{{ kubeovn_ovn_connection | default({}) }}"
+  vars:
+    vm_eip_state: "{{ asked_state | default('present') }}"
+  roles:
+    - kubeovn.core.vm_eip
+  tasks:
+    - kubeovn.core.ovn_nat_info:
+      register: seen
+    - ansible.builtin.debug:
+        msg: "{{ seen.cluster }} has {{ claimed | sort | join(' ') }} for {{ inventory_hostname }}"
+      vars:
+        claimed: "{{ seen.claims | map(attribute='address') }}"
+"""
+
+
+@dataclass
+class Cluster:
+    """A lab as one of the clusters."""
+
+    live: Live
+    env: dict[str, str]
+
+    def connection(self, **other: Any) -> dict[str, Any]:
+        """The variables of its host, and its EIP."""
+        ovn = {"nb_endpoint": self.env["KUBEOVN_NB_ENDPOINT"], "sb_endpoint": self.env["KUBEOVN_SB_ENDPOINT"]}
+        return {
+            "kubeovn_connection": {"kubeconfig": self.env["K8S_AUTH_KUBECONFIG"], **other},
+            "kubeovn_ovn_connection": ovn,
+        }
+
+    def has(self, address: str) -> bool:
+        """Whether its OVN has a rule of that address."""
+        return address in [rule[1] for rule in self.live.rules()]
+
+
+@pytest.fixture(scope="module")
+def second(lab: Lab, show: Show) -> Iterator[Lab]:
+    """Another lab beside the tests' own."""
+    other = Lab(f"{lab.name[:8]}west", ("--no-worker",))  # a lab's name may have 12 characters
+    try:
+        other.wait_up(show)
+        yield other
+    finally:
+        other.down(show)
+
+
+@pytest.fixture(scope="module")
+def clusters(lab: Lab, second: Lab) -> Iterator[dict[str, Cluster]]:
+    """Both, each with a gateway and a pod."""
+    found = {}
+    for name, one in (("east", lab), ("west", second)):
+        env, live = one.environment(), Live(one)
+        live.folder = Path(env["LAB_STATE"])
+        found[name] = Cluster(live, env)
+        if live.get("configmap", "ovn-external-gw-config", "kube-system") is None:
+            metadata = {"name": "ovn-external-gw-config", "namespace": "kube-system"}
+            live.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": GATEWAY})
+        live.apply(pod(POD) | {"spec": {**pod(POD)["spec"], "nodeSelector": {"kubernetes.io/hostname": GATEWAYS[2]}}})
+    for cluster in found.values():
+        live = cluster.live
+        eventually(partial(live.nbctl, "show", "ovn-cluster"), _has_port, 60, "a router port")
+        runs(live, pods=(POD,))
+    try:
+        yield found
+    finally:
+        found["east"].live.kubectl("delete", "pod", "-n", "default", POD, "--ignore-not-found")
+
+
+def _has_port(shown: str) -> bool:
+    return "ovn-cluster-external" in shown
+
+
+@pytest.fixture
+def inventory(clusters: dict[str, Cluster], tmp_path: Path) -> Path:
+    """The example, with these clusters in the places of its own: one EIP by host, one by table."""
+    shutil.copytree(TOP / "inventories" / "two-clusters", tmp_path / "two")
+    east, west = (clusters[name].connection() for name in ("east", "west"))
+    vm = {"kubeovn_eip": {"address": ADDRESSES["east"], "pod": POD}}
+    hosts = {"east": east, "west": {**west, "kubeovn_eips": [{"address": ADDRESSES["west"], "pod": POD}]}}
+    hosts |= {"east-testing": vm, "east-web-1": {"kubeovn_cluster": "north"}}
+    (tmp_path / "two" / "zz-labs.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    return tmp_path / "two"
+
+
+def played(inventory: Path, **variables: Any) -> tuple[int, str]:
+    """The play's exit code and output."""
+    play = inventory.parent / "play.yml"
+    play.write_text(PLAY)
+    argv = [str(BIN / "ansible-playbook"), "-i", str(inventory), str(play), f"--extra-vars={json.dumps(variables)}"]
+    apart = ("K8S_AUTH_KUBECONFIG", "KUBEOVN_NB_ENDPOINT", "KUBEOVN_SB_ENDPOINT")
+    env = {name: value for name, value in os.environ.items() if name not in apart} | {"ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=600, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def replace_west(inventory: Path, clusters: dict[str, Cluster], **other: Any) -> None:
+    """Let west be reached otherwise."""
+    path = inventory / "zz-labs.yml"
+    tree = yaml.safe_load(path.read_text())
+    tree["all"]["hosts"]["west"]["kubeovn_connection"] |= other
+    path.write_text(yaml.safe_dump(tree))
+
+
+def test_each_cluster_gets_its_own_and_a_bad_one_stops_only_itself(
+    clusters: dict[str, Cluster], inventory: Path
+) -> None:
+    east, west = clusters["east"], clusters["west"]
+    try:
+        code, output = played(inventory)
+        assert code == 0, output[-4000:]
+        for name, cluster in clusters.items():
+            assert f"{cluster.env['LAB_API_URL']} has {ADDRESSES[name]} for {name}" in output
+        assert (east.has(ADDRESSES["east"]), east.has(ADDRESSES["west"])) == (True, False)
+        assert (west.has(ADDRESSES["east"]), west.has(ADDRESSES["west"])) == (False, True)
+        code, output = played(inventory)
+        assert (code, sum(one["changed"] for one in recap(output).values())) == (0, 0)
+
+        replace_west(inventory, clusters, kubeconfig=None, host="https://127.0.0.1:1", api_key="none")
+        code, output = played(inventory, asked_state="absent")
+        assert code == 2
+        assert "https://127.0.0.1:1 does not answer" in output
+        assert (recap(output)["east"]["failed"], recap(output)["west"]["failed"]) == (0, 1)
+        assert (east.has(ADDRESSES["east"]), west.has(ADDRESSES["west"])) == (False, True)
+
+        config = yaml.safe_load(Path(west.env["K8S_AUTH_KUBECONFIG"]).read_text())
+        config["users"][0]["user"] = {"token": "wrong"}
+        wrong = inventory.parent / "wrong"
+        wrong.write_text(yaml.safe_dump(config))
+        replace_west(inventory, clusters, kubeconfig=str(wrong), host=None, api_key=None)
+        code, output = played(inventory)
+        assert code == 2
+        assert "the credentials are not accepted" in output
+        assert (recap(output)["east"]["failed"], recap(output)["west"]["failed"]) == (0, 1)
+        assert east.has(ADDRESSES["east"])
+    finally:
+        replace_west(inventory, clusters, **west.connection()["kubeovn_connection"])
+        played(inventory, asked_state="absent")
