@@ -130,3 +130,22 @@ def test_the_role_passes_over_what_it_is_told_and_asks_nobody_then(live: Live, t
     module("kubeovn.core.ovn_eip", {"eips": [{"pod": POD}], "state": "absent"})
     role(tmp_path, {"pod": POD, "namespace": "default", "pool": POOL}, arp_from="", busy=[TAKEN, FREE])
     assert [external for _type, external, _logical in live.rules() if external in (TAKEN, FREE, OTHER)] == [OTHER]
+
+
+def test_an_eip_is_asked_for_an_answer_and_why_there_may_be_none_is_said(live: Live, tmp_path: Path) -> None:
+    """From a host of the gateway's own subnet: a reply goes through the physical gateway, which must send it back."""
+    wanted = {"pod": POD, "namespace": "default", "address": FREE}
+    asking = {"arp_from": "", "probe_from": "outside-host", "probe_tries": 5}
+    role(tmp_path, wanted, **asking, probe_port=22, reassign=True)
+    live.lab.run("gateway", "--", "sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")
+    try:
+        for port in (0, 22):
+            with pytest.raises(CommandFailed) as failed:
+                role(tmp_path, wanted, **asking | {"probe_tries": 2}, probe_port=port)
+            said = " ".join(str(failed.value).split())
+            assert f"{FREE}: no answer to outside-host" in said
+            assert f"NAT rule dnat_and_snat {FREE} ->" in said
+            assert "the physical gateway does not send packets of its subnet back" in said
+    finally:
+        live.lab.run("gateway", "--", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+    assert live.answers(FREE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,24 @@ from typing import Any
 
 import pytest
 import yaml
-from support.ansible import module
-from support.eip_lab import EIP, ROUTED, SNAT, WORKER, claims, gateway, machine, noted, picture, pod, runs, table
-from support.lab import Lab
+from support.commands import run
+from support.eip_lab import (
+    CLAIMS,
+    EIP,
+    ROUTED,
+    SNAT,
+    WORKER,
+    claims,
+    gateway,
+    machine,
+    noted,
+    picture,
+    pod,
+    runs,
+    table,
+)
+from support.fleet import alone
+from support.lab import LAB, Lab
 from support.live import Live, eventually
 
 VM, POD, SHOP = "days-vm", "days-pod", "days-shop"
@@ -28,7 +44,7 @@ SOURCE = "10.4.19.150"
 
 def eip(*eips: dict[str, Any], check: bool = False, **options: Any) -> dict[str, Any]:
     given = {"eips": list(eips)} if eips else {}
-    return module("kubeovn.core.ovn_eip", {**given, **options}, check=check)
+    return alone("ovn_eip", {**given, **options}, check)
 
 
 def good(*eips: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -146,8 +162,14 @@ def test_what_was_annotated_by_hand_is_taken_over_as_it_is(bare: Bare) -> None:
     assert {step["action"] for step in result["plan"]} <= {"create_namespace", "claim"}
     assert result["plan"] == foretold["plan"]
     assert live.rule_ids() == rows
-    assert sorted(claims(live)) == [f"eip-{FIRST}", f"eip-{SECOND}"]
+    made = claims(live)
+    assert sorted(made) == [f"eip-{FIRST}", f"eip-{SECOND}"]
     assert good(adopt=True)["changed"] is False
+
+    live.kubectl("delete", "lease", "-n", CLAIMS, *made)
+    good(adopt=True)
+    assert claims(live) == made, "rebuilt from the cluster"
+    assert live.rule_ids() == rows
 
 
 def test_one_source_address_serves_several_holders(bare: Bare) -> None:
@@ -209,12 +231,12 @@ def _notes(found: dict[str, Any]) -> dict[str, str]:
 
 def test_policies_that_a_restarted_controller_takes_are_made_again(bare: Bare) -> None:
     live, _before = bare
-    good({"vm": VM, "address": FIRST}, {"pod": POD, "address": SECOND})
-    # What it does when it starts: it takes all policies of the default VPC that the Vpc object does not list.
-    for name in (VM, POD):
-        live.nbctl("lr-policy-del", "ovn-cluster", "29250", f"ip4.src == {overlay(live, name)}")
-        live.nbctl("--policy=src-ip", "lr-route-add", "ovn-cluster", overlay(live, name), "10.4.19.1")
-    result = good({"vm": VM, "address": FIRST}, {"pod": POD, "address": SECOND})
+    both = ({"vm": VM, "address": FIRST}, {"pod": POD, "address": SECOND})
+    good(*both)
+    restart_controller(live)
+    eventually(live.policies, lambda found: not found, 120, "it takes all policies when it starts")
+    eventually(lambda: eip(*both, check=True), lambda foretold: not foretold["failed"], 60, "it leads again")
+    result = good(*both)
     assert [step["action"] for step in result["plan"]] == ["reroute_pod", "reroute_pod"]
     for name, address in ((VM, FIRST), (POD, SECOND)):
         assert live.policies()[f"ip4.src == {overlay(live, name)}"] == "10.4.19.1"
@@ -224,6 +246,13 @@ def test_policies_that_a_restarted_controller_takes_are_made_again(bare: Bare) -
     assert not [row for row in routes if "src-ip" in row], "the routes go with the EIPs"
 
 
+def restart_controller(live: Live) -> None:
+    """Kube-OVN's controller ends hard, and `lab up` starts the one part that does not run."""
+    line = next(line for line in live.lab.run("status").splitlines() if line.split()[:1] == ["kube-ovn-controller"])
+    os.kill(int(line.split("pid ")[1].split()[0]), signal.SIGKILL)
+    run([LAB, "up", "--name", live.lab.name])
+
+
 def test_pruning_takes_what_is_proven_and_tells_of_the_rest(bare: Bare) -> None:
     live, before = bare
     good({"pod": POD, "address": FIRST})
@@ -231,7 +260,7 @@ def test_pruning_takes_what_is_proven_and_tells_of_the_rest(bare: Bare) -> None:
     live.patch("pod", POD, {"metadata": {"annotations": {EIP: None, ROUTED: None}}})
     eventually(lambda: leads(live, FIRST), lambda found: not found, 60, "Kube-OVN takes the rule")
     assert f"ip4.src == {overlay(live, POD)}" in live.policies(), "Kube-OVN leaves it, or this test proves nothing"
-    module("kubeovn.core.ovn_eip", {"eips": [{"pod": POD, "address": FIRST}], "state": "detached"})
+    eip({"pod": POD, "address": FIRST}, state="detached")
     foretold = eip(state="pruned", check=True)
     result = good(state="pruned")
     assert result["plan"] == foretold["plan"]

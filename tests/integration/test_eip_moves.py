@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from support.ansible import module
 from support.eip_lab import EIP, WORKER, gateway, machine, noted, picture, pod, runs
+from support.fleet import alone
 from support.lab import Lab
 from support.live import Live, eventually
 
@@ -23,7 +23,7 @@ RUNNING = 180.0  # seconds in which a machine is there again, on a busy lab
 
 
 def eip(*eips: dict[str, Any], **options: Any) -> dict[str, Any]:
-    return module("kubeovn.core.ovn_eip", {"eips": list(eips), **options})
+    return alone("ovn_eip", {"eips": list(eips), **options})
 
 
 def good(*eips: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -149,11 +149,14 @@ def test_a_statefulsets_pod_that_is_made_anew_is_given_its_eip_again_by_the_next
         good({"pod": name, "address": ADDRESS})
         assert bare.answers(ADDRESS) == [62, 62, 62]
         before = picture(bare)
-        uid = (bare.get("pod", name) or {})["metadata"]["uid"]
+        metadata = (bare.get("pod", name) or {})["metadata"]
+        uid, ip = metadata["uid"], metadata["annotations"]["ovn.kubernetes.io/ip_address"]
         bare.kubectl("delete", "pod", "-n", "default", name, "--wait=true")
         eventually(lambda: _uid(bare, name), lambda now: now not in (None, uid), 60, "the new pod")
         runs(bare, pods=(name,))
         assert EIP not in noted(bare)[f"Pod {name}"]
+        assert _external(bare) == [], "with a plain pod Kube-OVN takes its NAT rule,"
+        assert f"ip4.src == {ip}" not in bare.policies(), "and its policy"
         assert picture(bare)["claims"] == before["claims"]
         assert f"claim eip-{ADDRESS}" in eip({"vm": VM, "address": ADDRESS})["msg"]
         assert good({"pod": name, "address": ADDRESS})["changed"]

@@ -112,9 +112,10 @@ def fleet(module: str, options: Sequence[Mapping[str, Any]], timeout: float = 60
         return [_result((place / "result").read_text(), (place / "errors").read_text()) for place in places]
 
 
-def alone(module: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of one."""
-    return fleet(module, [options])[0]
+def alone(module: str, options: Mapping[str, Any], check: bool = False) -> dict[str, Any]:
+    """The result of one, in a fraction of the time that Ansible takes to begin it; check: as with --check --diff."""
+    mode = {"_ansible_check_mode": True, "_ansible_diff": True} if check else {}
+    return fleet(module, [{**options, **mode}])[0]
 
 
 def _environment() -> dict[str, str]:
