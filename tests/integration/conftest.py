@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.commands import VENV, Show, run
+from support.given_back import seen, settled
 from support.lab import Lab
+from support.live import Live
 
 NICS = Path(__file__).with_name("nics.yml")
+given_key = pytest.StashKey[set[str]]()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -19,3 +23,15 @@ def up(lab: Lab, show: Show) -> Lab:
     argv = [VENV / "bin" / "ansible-playbook", "--inventory", os.environ["LAB_INVENTORY"], NICS]
     run(argv, env={"ANSIBLE_NOCOLOR": "1"}, show=lambda line: show(line) if line.startswith("TASK") else None)
     return lab
+
+
+@pytest.fixture(autouse=True, scope="module")
+def given_back(up: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each file of tests leaves EIPs on the lab as it found them; else the next one would fail for it."""
+    live, stash = Live(up), request.config.stash
+    before = stash[given_key] if given_key in stash else seen(live)
+    yield
+    stash[given_key] = settled(live, before)
+    more, less = sorted(stash[given_key] - before), sorted(before - stash[given_key])
+    assert not more, f"{request.path.name} has left behind: {more}"
+    assert not less, f"{request.path.name} has taken what was there before: {less}"
