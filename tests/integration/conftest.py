@@ -29,9 +29,11 @@ def up(lab: Lab, show: Show) -> Lab:
 def given_back(up: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
     """Each file of tests leaves EIPs on the lab as it found them; else the next one would fail for it."""
     live, stash = Live(up), request.config.stash
-    before = stash[given_key] if given_key in stash else seen(live)
+    if given_key not in stash:
+        stash[given_key] = seen(live)
+    before = stash[given_key]
     yield
-    stash[given_key] = settled(live, before)
-    more, less = sorted(stash[given_key] - before), sorted(before - stash[given_key])
+    after = stash[given_key] = settled(live, before)
+    more, less = sorted(after - before), sorted(before - after)
     assert not more, f"{request.path.name} has left behind: {more}"
     assert not less, f"{request.path.name} has taken what was there before: {less}"
