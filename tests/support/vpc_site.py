@@ -3,24 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from support.eip_lab import gateway
 from support.live import Live, eventually
 
 GATEWAYS = ("jah-k3s-h100-001", "jah-k3s-h100-002", "jah-k3s-h100-003")
 WORKER = "jah-k3s-l40s-001"
 VPC, NET, NAMESPACE = "shop", "shop-net", "shop"
 RULES = "ovn-fips,ovn-snat-rules,ovn-dnat-rules"
-GATEWAY = {
-    "enable-external-gw": "true",
-    "type": "centralized",
-    "external-gw-nodes": ",".join(GATEWAYS),
-    "external-gw-nic": "enp8s0",
-    "external-gw-addr": "10.4.19.1/24",
-    "nic-ip": "10.4.19.254/24",
-    "nic-mac": "16:52:f3:13:6a:25",
-}
+FAR, NEAR = "far", "near"  # pods on the worker, which has no NIC to the outside, and on a gateway
 
 
 def kube_ovn(kind: str, name: str, **spec: Any) -> dict[str, Any]:
@@ -114,3 +109,35 @@ def clear(live: Live) -> None:
     for name in objects(live):
         live.kubectl("delete", "ovn-eip", name, "--ignore-not-found", "--wait=true")
     live.kubectl("delete", "lease", "-n", "kubeovn-core", "--all")
+
+
+@contextmanager
+def standing(live: Live) -> Iterator[None]:
+    """A VPC with its way outside, and two pods; in the end the lab is as it was."""
+    gateway(live)
+    live.apply(*outside())
+    live.apply(*inside())
+    eventually(lambda: f"{VPC}-external" in live.nbctl("show"), bool, 60, "the VPC's router port")
+    live.apply(pod(FAR, WORKER), pod(NEAR, GATEWAYS[1]))
+    for name in (FAR, NEAR):
+        eventually(partial(live.get, "pod", name, NAMESPACE), runs, 120, f"pod {name} runs")
+    yield
+    clear(live)
+    live.kubectl("delete", "vm,pod", "-n", NAMESPACE, "--all", "--wait=true")
+    for kind, name in (("subnet", NET), ("vpc", VPC)):
+        live.kubectl("delete", kind, name, "--wait=true")
+    _with_gateway_anew(live)
+    live.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
+
+
+def _with_gateway_anew(live: Live) -> None:
+    """Take the Subnet away. The external switch goes with it, so that the gateway has to be made anew."""
+    config = live.get("configmap", "ovn-external-gw-config", "kube-system")
+    assert config is not None
+    live.kubectl("delete", "configmap", "-n", "kube-system", "ovn-external-gw-config")
+    eventually(lambda: "ovn-cluster-external" in live.nbctl("show"), lambda there: not there, 60, "no router port")
+    for kind, name in (("subnet", "external"), ("vlan", "outside"), ("provider-network", "external")):
+        live.kubectl("delete", kind, name, "--wait=true")
+    metadata = {"name": "ovn-external-gw-config", "namespace": "kube-system"}
+    live.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config["data"]})
+    eventually(lambda: live.ping("10.4.19.254"), bool, 120, "the gateway answers from outside")
