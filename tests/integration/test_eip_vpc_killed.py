@@ -17,6 +17,7 @@ from support.vpc_site import FAR, NAMESPACE, NEAR, RULES, balancers, clear, obje
 
 pytestmark = pytest.mark.full
 ONE, TWO = "10.4.19.213", "10.4.19.214"
+GENERAL = ("state", "reassign", "rotate", "rotation")
 PORTS = [{"external": 2222, "internal": 22}]
 DEADLINE = 120.0
 
@@ -26,7 +27,7 @@ Picture = dict[str, Any]
 
 def task(pod: str = FAR, **eip: Any) -> Options:
     """The module's options for one EIP."""
-    general = {key: eip.pop(key) for key in ("state", "reassign", "rotate", "rotation") if key in eip}
+    general: Options = {key: eip.pop(key) for key in GENERAL if key in eip}
     return {"eips": [{"pod": pod, "namespace": NAMESPACE, **eip}], "wait_timeout": 60, **general}
 
 
