@@ -176,20 +176,30 @@ def annotate(addresses: Mapping[str, str | None]) -> float:
 
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(write, addresses.items()))
-    return drained(heard, set(addresses))[1] - began
+    return max(done for _asked, done in drained(heard, set(addresses))) - began
 
 
-def drained(heard: Audit, pods: set[str]) -> tuple[float, float]:
-    """Wait until the controller has written `routed` to each of these pods: first write to a pod, last of its own."""
-    first, last, left = 0.0, 0.0, set(pods)
+def drained(heard: Audit, pods: set[str]) -> list[tuple[float, float]]:
+    """Wait until the controller has written `routed` to each of these pods: of each when it was asked to, and did."""
+    asked: dict[str, float] = {}
+    done: dict[str, float] = {}
     progress = time.monotonic()
-    while left:
+    while len(done) < len(pods):
         for event in heard.more('"verb":"patch"', '"resource":"pods"', f'"namespace":"{NAMESPACE}"'):
+            name = event["objectRef"]["name"]
             if event["user"]["username"] == OPERATOR:
-                first = first or answered(event)
-            elif CONTROLLER in event["user"]["username"] and event["objectRef"]["name"] in left:
-                left.discard(event["objectRef"]["name"])
-                last, progress = answered(event), time.monotonic()
-        assert time.monotonic() < progress + STALLED, f"the controller has not done {len(left)} pods"
+                asked.setdefault(name, answered(event))
+            elif CONTROLLER in event["user"]["username"] and name in pods and name in asked and name not in done:
+                done[name], progress = answered(event), time.monotonic()
+        assert time.monotonic() < progress + STALLED, f"the controller has not done {len(pods) - len(done)} pods"
         time.sleep(0.2)
-    return first, last
+    return [(asked[name], done[name]) for name in pods]
+
+
+def busy(spans: Iterable[tuple[float, float]]) -> float:
+    """How many seconds somebody waited for the controller: the time that the spans cover together."""
+    total, end = 0.0, 0.0
+    for asked, done in sorted(spans):
+        total += max(0.0, done - max(asked, end))
+        end = max(end, done)
+    return total
