@@ -133,10 +133,10 @@ class Teller:
 
         The loop without the module was another run, at another load, so that its figure is told and not judged.
         """
-        added = taken.wall / share - 1
-        measured = f"{added:+.1%}: {taken.wall:.1f} s, in {share:.1f} s of which the controller is at work on it"
+        added = taken.module / share - 1
+        measured = f"{added:+.1%}: {taken.module:.1f} s, in {share:.1f} s of which the controller is at work on it"
         self.tell(f"{name}: the module adds", measured, f"less than {ADDED_GOAL:.0%}", added < ADDED_GOAL)
-        measured = f"{alone:.1f} s until the controller has done the same patches: {taken.wall / alone - 1:+.1%}"
+        measured = f"{alone:.1f} s until the controller has done the same patches: {taken.module / alone - 1:+.1%}"
         self.tell(f"{name}: a loop without the module", measured)
 
 
