@@ -231,14 +231,22 @@ class Run:
             self._give_up(deadline.waited)
 
     def look_again(self) -> int:
-        """Look, and do what can be done by now: how many steps and EIPs are still to come."""
-        self.seen = self.look.observe(self.desired, self.wishes)
-        self._give_in()
-        steps = self._steps()
-        # Each object is written once in a run: who reverts our writes is told of in the end, not fought.
-        self._do([step for step in steps if not is_late(step) and key_of(step) not in self.done])
-        self.waiting = len(self._left())
-        return len(steps) + self.waiting
+        """Look, and do what can be done by now: how many steps and EIPs are still to come.
+
+        What nobody else has to do anything for is not waited for: a claim goes right after the rows that kept it.
+        """
+        while True:
+            self.seen = self.look.observe(self.desired, self.wishes)
+            self._give_in()
+            steps = self._steps()
+            # Each object is written once in a run: who reverts our writes is told of in the end, not fought.
+            now = [step for step in steps if not is_late(step) and key_of(step) not in self.done]
+            self._do(now)
+            left = self._left()
+            self.waiting = len(left)
+            ours = {path_of(step) for step in now if step.action in (CLEAN, RELEASE) and key_of(step) in self.done}
+            if not ours or not ours.issuperset([*left, *map(path_of, steps)]):
+                return len(steps) + self.waiting
 
     def _give_in(self) -> None:
         """Leave to another run what it has taken from this one: two that take from each other would never end."""

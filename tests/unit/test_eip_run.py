@@ -13,6 +13,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import repo
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import site_warnings, unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
+from ansible_collections.kubeovn.core.plugins.module_utils._wait import FIRST_PAUSE
 from support.eip_cases import CLAIMS, ask, claimed, draw, wish
 from support.eip_runs import VM, WEB, Clock, RunSite, said
 
@@ -144,6 +145,18 @@ def test_a_vm_that_starts_during_the_run_gets_its_instance_and_pod_too(site: Run
     assert sorted(site.writes) == ["annotate_instance", "annotate_pod", "annotate_template"]
     actions = [step.action for step in run.result.steps if step.action not in CLAIMS]
     assert actions == ["annotate_template", "annotate_instance", "annotate_pod"]
+
+
+@pytest.mark.parametrize(("address", "state"), [("10.4.19.102", "present"), (None, "absent")])
+def test_what_kube_ovn_has_no_part_in_is_not_waited_for(site: RunSite, address: str | None, state: str) -> None:
+    """Each pause is one in which thousands of EIPs wait: there is one for the controller, and no other."""
+    site.settle((WEB, "10.4.19.101"))
+    before = site.clock.now
+    run = site.settle((WEB, address), state=state)
+    actions = [step.action for step in run.result.steps]
+    assert actions[-2:] == ["clean", "release_claim"], "each waits for the one before it"
+    assert not run.bad
+    assert site.clock.now - before == pytest.approx(FIRST_PAUSE)
 
 
 def test_a_row_that_changed_meanwhile_is_planned_anew(site: RunSite) -> None:
