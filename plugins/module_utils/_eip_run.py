@@ -245,8 +245,12 @@ class Run:
             left = self._left()
             self.waiting = len(left)
             ours = {path_of(step) for step in now if step.action in (CLEAN, RELEASE) and key_of(step) in self.done}
-            if not ours or not ours.issuperset([*left, *map(path_of, steps)]):
+            if not ours.issuperset([*left, *map(path_of, steps)]) or not ours or self._has_objects():
                 return len(steps) + self.waiting
+
+    def _has_objects(self) -> bool:
+        """Whether this run has written objects: Kube-OVN takes a moment to let go of those that are deleted."""
+        return any(step.action in OBJECT_ORDER for step in self.done.values())
 
     def _give_in(self) -> None:
         """Leave to another run what it has taken from this one: two that take from each other would never end."""
