@@ -128,9 +128,9 @@ def _arguments(options: Mapping[str, Any]) -> str:
 
 
 def _result(output: str, errors: str) -> dict[str, Any]:
-    """What a module says in the end, as Ansible would have it: `failed` is there always."""
+    """What a module says in the end, as Ansible would have it: `failed` and `changed` are there always."""
     answers = [line for line in output.splitlines() if line.startswith("{")]
     if not answers:
         raise AssertionError(f"the module gave no result:\n{output}{errors}")
     result: dict[str, Any] = json.loads(answers[-1])
-    return {"failed": False, **result}
+    return {"failed": False, "changed": False, **result}
