@@ -8,7 +8,7 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,10 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Chassis,
     HolderPort,
     Names,
-    NatRule,
     Ovn,
     SwitchPort,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_rows import nat_queries, nat_rules
 from ansible_collections.kubeovn.core.plugins.module_utils._nb_writes import Writes
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     NB_DATABASE,
@@ -39,20 +39,16 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     connect,
     many,
     one,
-    to_map,
-    to_set,
     uuid,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._rows import (
     chassis,
     holder_ports,
-    nat_rule,
     policy,
     router_port,
     source_route,
     switch_port,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._usual import Usual
 
 CENTRAL_NAMESPACE = "kube-system"
 CENTRAL_CONTAINER = "ovn-central"
@@ -60,29 +56,10 @@ LEADER_LABELS = {NB_DATABASE: "ovn-nb-leader=true", SB_DATABASE: "ovn-sb-leader=
 
 FEW_PORTS = 16  # up to so many ports are asked for one by one; above, all bindings are read at once
 
-NAT_COLUMNS = ("_uuid", "type", "external_ip", "logical_ip", "logical_port", "external_mac", "options")
-# What the rule of an EIP is like, unless it is a distributed one.
-USUAL_NAT = {"type": "dnat_and_snat", "logical_port": to_set([]), "external_mac": to_set([]), "options": to_map({})}
 OWNED = ("nat", "policies", "static_routes")  # columns of a router that name rows of its own
 POLICY_COLUMNS = ("_uuid", "priority", "match", "action", "nexthop", "nexthops", "external_ids")
 PORT_COLUMNS = ("_uuid", "name", "type", "addresses", "options", "up", "tag", "enabled")
 ROUTER_PORT_COLUMNS = ("_uuid", "name", "mac", "networks", "gateway_chassis", "enabled")
-
-
-def nat_table(identities: bool) -> Usual:
-    """How NAT rows are read: each with its identity and all columns, or the usual ones by their addresses alone."""
-    return Usual("NAT", NAT_COLUMNS) if identities else Usual("NAT", NAT_COLUMNS, USUAL_NAT, ("_uuid",))
-
-
-def split(rows: Iterable[Row], foreign: Collection[str]) -> tuple[tuple[NatRule, ...], tuple[NatRule, ...]] | None:
-    """The rules of NAT rows: the default VPC's, and those of other routers, whose identities are given.
-
-    None: rows of other routers are among those that came without identity.
-    """
-    rules: tuple[list[NatRule], list[NatRule]] = ([], [])
-    for row in rows:
-        rules["_uuid" in row and row["_uuid"] in foreign].append(nat_rule(row))
-    return (tuple(rules[0]), tuple(rules[1])) if len(rules[1]) == len(foreign) else None
 
 
 class Northbound(Writes):
@@ -106,7 +83,6 @@ class Northbound(Writes):
         once, and it takes half the time.
         """
         names = self.names
-        table = nat_table(identities)
         routers, others, router_ports, gateways, policies, routes, switches, switch_ports, settings, *nats = (
             self.nb.select_many(
                 [
@@ -120,13 +96,13 @@ class Northbound(Writes):
                     # All ports of pods have no type: leaving them out keeps the read small on big clusters.
                     ("Logical_Switch_Port", PORT_COLUMNS, [] if holders else [("type", "!=", "")]),
                     ("NB_Global", ("options",), ()),
-                    *table.queries(),
+                    *nat_queries(identities),
                 ]
             )
         )
         # Every row is some router's. The others' are few, so that theirs are asked for and not the VPC's own.
         foreign = {column: {key for row in others for key in many(row[column])} for column in OWNED}
-        found_rules = split(table.rows(nats), foreign["nat"])
+        found_rules = nat_rules(nats, identities, foreign["nat"])
         if found_rules is None:
             return self.observe(ports, holders)
         rules, foreign_rules = found_rules

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ansible_collections.kubeovn.core.plugins.module_utils._northbound import nat_table, split
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_rows import nat_queries, nat_rules
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import NB_DATABASE, connect, many
 
 ROUTER = "ovn-cluster"
@@ -24,9 +24,8 @@ PATIENCE = 600
 def ours(endpoint: str) -> int:
     """As Northbound.observe reads them for ovn_nat_info: connected anew, typed records in the end."""
     nb = connect(endpoint, NB_DATABASE, PATIENCE)
-    table = nat_table(identities=False)
-    others, *rows = nb.select_many([("Logical_Router", ["nat"], [("name", "!=", ROUTER)]), *table.queries()])
-    found = split(table.rows(rows), {key for router in others for key in many(router["nat"])})
+    others, *rows = nb.select_many([("Logical_Router", ["nat"], [("name", "!=", ROUTER)]), *nat_queries(False)])
+    found = nat_rules(rows, False, {key for router in others for key in many(router["nat"])})
     nb.close()
     assert found is not None
     return len(found[0])

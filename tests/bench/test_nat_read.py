@@ -29,16 +29,20 @@ JUDGED = (10_000, 100_000)  # sizes that goals are set for
 RUNS = {1_000: 9, 10_000: 9, 100_000: 3}
 SHARE_OF_NBCTL, SHARE_OF_IDL, SHARE_OF_MEMORY = 1 / 4, 1 / 20, 1 / 5
 GROWTH = 1.5  # a row of a hundred thousand may take so many times as long as one of ten thousand
-PATIENCE = 600
+PATIENCE, PAUSE = 600, 0.5
 
 Reading = dict[str, Any]
 
 
 def best(works: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
-    """The shortest time of each, taken in turns: what else the machine does then disturbs all alike."""
+    """The shortest time of each, taken in turns: what else the machine does then disturbs all alike.
+
+    With a pause before each, in which the server clears up after the one before.
+    """
     times: dict[str, list[float]] = {name: [] for name in works}
     for _run in range(runs):
         for name, work in works.items():
+            time.sleep(PAUSE)
             began = time.perf_counter()
             work()
             times[name].append(time.perf_counter() - began)

@@ -247,7 +247,7 @@ class World:
             return False
         self.rules = [rule for rule in self.rules if rule not in own]
         if snat and own:
-            self.rules.append(replace(own[0], external_ip=snat))
+            self.rules.append(own[0]._replace(external_ip=snat))
         elif snat:
             self.add_rule(snat, ip, "snat")
         return True

@@ -8,7 +8,7 @@ the clock too, so that waiting lets these parts act.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ansible_collections.kubeovn.core.plugins.module_utils._controller import Leadership
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import NODES_KEY, Observed, listed_nodes
@@ -332,9 +332,9 @@ class World:
     def set_distribution(self, rules: Sequence[tuple[NatRule, HolderPort | None]]) -> None:
         self.guard(all(rule in self.nats for rule, _port in rules))
         new = {
-            rule.uuid: replace(rule, logical_port=port.name, external_mac=port.mac, stateless=True)
+            rule.uuid: rule._replace(logical_port=port.name, external_mac=port.mac, stateless=True)
             if port
-            else replace(rule, logical_port=None, external_mac=None, stateless=False)
+            else rule._replace(logical_port=None, external_mac=None, stateless=False)
             for rule, port in rules
         }
         self.nats = tuple(new.get(rule.uuid, rule) for rule in self.nats)

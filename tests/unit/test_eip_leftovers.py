@@ -89,7 +89,7 @@ def test_a_distributed_rule_that_names_another_port_is_made_anew() -> None:
     world = World()
     pod = world.add_pod("a", "10.253.0.2")
     run(world, ask((pod, "10.4.19.101")))
-    world.rules = [replace(rule, logical_port="b.default") for rule in world.rules]
+    world.rules = [rule._replace(logical_port="b.default") for rule in world.rules]
     assert left(world, ask((pod, "10.4.19.101")))
     run(world, ask((pod, "10.4.19.101")))
     assert [(rule.external_ip, rule.logical_port) for rule in world.rules] == [("10.4.19.101", None)]
@@ -99,7 +99,7 @@ def test_a_distributed_rule_with_the_pods_own_port_is_right() -> None:
     world = World()
     pod = world.add_pod("a", "10.253.0.2")
     run(world, ask((pod, "10.4.19.101")))
-    world.rules = [replace(rule, logical_port="a.default") for rule in world.rules]
+    world.rules = [rule._replace(logical_port="a.default") for rule in world.rules]
     assert not look(world, ask((pod, "10.4.19.101"))).steps
     assert not left(world, ask((pod, "10.4.19.101")))
 

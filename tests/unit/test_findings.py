@@ -93,7 +93,7 @@ def without_rule(one: World) -> None:
 
 
 def elsewhere(one: World) -> None:
-    one.rules = [replace(rule, logical_ip="10.253.0.77") if rule.external_ip == EIP else rule for rule in one.rules]
+    one.rules = [rule._replace(logical_ip="10.253.0.77") if rule.external_ip == EIP else rule for rule in one.rules]
 
 
 def without_policy(one: World) -> None:

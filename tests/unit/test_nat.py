@@ -251,7 +251,7 @@ def test_what_has_made_a_rule() -> None:
 
 
 def test_a_distributed_rule_tells_its_port_and_its_mac() -> None:
-    rule = replace(eip("10.4.19.20", "10.253.0.12"), logical_port="web.shop", external_mac="0a:58:0a:fd:00:0c")
+    rule = eip("10.4.19.20", "10.253.0.12")._replace(logical_port="web.shop", external_mac="0a:58:0a:fd:00:0c")
     told = rule_of(replace(SEEN, ovn=replace(OVN, nat_rules=(rule,))), "10.4.19.20")
     assert (told["distributed"], told["logical_port"], told["external_mac"]) == (True, "web.shop", "0a:58:0a:fd:00:0c")
 
