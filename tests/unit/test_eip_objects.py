@@ -257,7 +257,7 @@ def test_what_is_not_ready_is_named(world: VpcWorld, web: Holder) -> None:
 
 def test_a_row_that_leads_elsewhere_is_not_what_was_asked(world: VpcWorld, web: Holder) -> None:
     attach(world, web, ONE)
-    world.rows = [replace(row, logical_ip="10.9.0.200") for row in world.rows]
+    world.rows = [row._replace(logical_ip="10.9.0.200") for row in world.rows]
     assert status_of_objects(Ask(web, ONE), world.seen()) == "pending"
     assert "which no object asks for" in words(Ask(web, ONE), world), "somebody has changed it by hand"
 
