@@ -2,7 +2,8 @@
 """NAT rules joined with their holders: ten thousand pods on the lab's API server, read by one paged LIST.
 
 The pods are on their host's network, so that Kube-OVN's controller, which needs minutes for a thousand, leaves them
-alone; the join takes them for pods of the overlay. The rules are as many, and are in no database.
+alone; the join takes them for pods of the overlay. The rules are as many, and are in no database. KUBEOVN_BENCH_PODS
+takes fewer.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from support.lab import Lab
 from support.live import OPERATOR, Live, eventually
 from support.measured import Audit, kinds
 
-COUNT = 10_000
+FULL = 10_000
+COUNT = int(os.environ.get("KUBEOVN_BENCH_PODS", FULL))
 NAMESPACE = "holders"
-WRITERS = 16
+WRITERS, RUNS = 16, 3
 GROWTH = 1.5
 T = TypeVar("T")
 
@@ -88,7 +90,7 @@ def joined(pods: tuple[Any, ...]) -> tuple[float, int]:
     return taken, sum(rule["holder"]["name"] == rule["pod"] for rule in told["nat_rules"])
 
 
-def test_holders_of_ten_thousand_pods(crowd: Cluster, figures: Figures, show: Show) -> None:
+def test_holders_of_very_many_pods(crowd: Cluster, figures: Figures, show: Show) -> None:
     heard = Audit()
     listing, items = timed(lambda: crowd.list(PODS))
     asked = kinds([event for event in heard.more(OPERATOR) if event["user"]["username"] == OPERATOR])
@@ -98,9 +100,9 @@ def test_holders_of_ten_thousand_pods(crowd: Cluster, figures: Figures, show: Sh
     measured = ", ".join(f"{count} {kind}" for kind, count in asked.items())
     one_list = asked["list pods"] == 1 and set(asked) <= {"list pods", "list pods, further pages"}
     figures.add(show, f"requests for {COUNT} pods", measured, "one paged LIST", one_list)
-    whole, found = joined(pods)
+    whole, found = min(joined(pods) for _run in range(RUNS))
     assert found == COUNT
-    tenth, _found = joined(pods[: COUNT // 10])
+    tenth, _found = min(joined(pods[: COUNT // 10]) for _run in range(RUNS))
     figures.add(show, f"{COUNT} NAT rules joined with their holders and judged", f"{whole:.2f} s")
     growth = whole / tenth / 10
     measured = f"{growth:.2f} times"
