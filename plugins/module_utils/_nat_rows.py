@@ -33,7 +33,9 @@ def nat_queries(identities: bool) -> list[Query]:
     if identities:
         return [("NAT", COLUMNS, ())]
     same = [(name, "==", value) for name, value in USUAL.items()]
-    unusual = [("NAT", COLUMNS, [*same[:index], (name, "!=", value)]) for index, (name, _, value) in enumerate(same)]
+    unusual = [
+        ("NAT", COLUMNS, [*same[:index], (name, "!=", value)]) for index, (name, _same, value) in enumerate(same)
+    ]
     return [("NAT", ADDRESSES, same), *unusual]
 
 
