@@ -8,7 +8,7 @@ WORKERS := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubeovn-core-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full bench lint unit lab lab-down venv build clean distclean
+.PHONY: help demo test test-full bench lint unit lab lab-down venv build docs clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -48,8 +48,11 @@ venv: ## the Python environment .venv, and Debian packages that unit tests need
 build: venv ## the collection's tarball, in this folder
 	.venv/bin/ansible-galaxy collection build --force
 
+docs: venv ## the plugins' documentation as HTML, in folder site
+	$(TOOLS)/docs site
+
 clean: ## what builds, tools and tests left in the checkout
-	rm -rf .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache kubeovn-core-*.tar.gz
+	rm -rf .ansible .hypothesis .mypy_cache site .pytest_cache .ruff_cache kubeovn-core-*.tar.gz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: lab-down clean ## `make clean`, and all that the lab built and downloaded
