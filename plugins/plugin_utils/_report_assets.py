@@ -24,7 +24,7 @@ body{margin:0;background:var(--bg);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
 main,header,footer{max-width:1120px;margin:0 auto;padding:0 20px}
 header{padding-top:28px}
-h1{font-size:1.7rem;line-height:1.2;margin:.1em 0;letter-spacing:-.01em;overflow-wrap:anywhere}
+h1{font-size:clamp(1.25rem,5.5vw,1.7rem);line-height:1.2;margin:.1em 0;letter-spacing:-.01em;overflow-wrap:anywhere}
 h2{font-size:1.2rem;margin:0 0 12px}
 p{margin:0 0 10px}
 a{color:var(--accent)}
@@ -111,7 +111,7 @@ td.num,th.num{text-align:right;padding-right:14px}
 section:has(#with-findings:checked) tbody tr.fine{display:none}
 [hidden]{display:none!important}
 footer{padding-bottom:40px;color:var(--soft);font-size:.88rem}
-@media (max-width:760px){.site.wide{display:none}.site.tall{display:block}main,header,footer{padding-left:12px;
+@media screen and (max-width:760px){.site.wide{display:none}.site.tall{display:block}main,header,footer{padding-left:12px;
 padding-right:12px}
 section{padding:14px}#eips thead,#failover thead{position:absolute;left:-999px}
 #eips tbody tr,#failover tbody tr{display:grid;grid-template-columns:minmax(7.2em,auto) 1fr;gap:0 10px;padding:8px 0;

@@ -126,7 +126,8 @@ def test_every_text_stands_out(small: Browser, dark: bool) -> None:
 
 
 def test_on_paper_all_is_there(small: Browser) -> None:
-    small.show(1280, dark=True, media="print")
+    small.show(690, dark=True, media="print")  # the width of a sheet
+    assert small.run("getComputedStyle(document.querySelector('#eips tbody tr')).display") == "table-row"
     assert small.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not small.run("[...document.querySelectorAll('nav,.tools,.skip,button')].some(one => one.checkVisibility())")
     folded = "[...document.querySelectorAll('details .inside')].filter(one => !one.getBoundingClientRect().height)"
