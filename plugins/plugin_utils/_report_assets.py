@@ -111,8 +111,8 @@ td.num,th.num{text-align:right;padding-right:14px}
 section:has(#with-findings:checked) tbody tr.fine{display:none}
 [hidden]{display:none!important}
 footer{padding-bottom:40px;color:var(--soft);font-size:.88rem}
-@media screen and (max-width:760px){.site.wide{display:none}.site.tall{display:block}main,header,footer{padding-left:12px;
-padding-right:12px}
+@media screen and (max-width:760px){.site.wide{display:none}.site.tall{display:block}
+main,header,footer{padding-left:12px;padding-right:12px}
 section{padding:14px}#eips thead,#failover thead{position:absolute;left:-999px}
 #eips tbody tr,#failover tbody tr{display:grid;grid-template-columns:minmax(7.2em,auto) 1fr;gap:0 10px;padding:8px 0;
 border-top:1px solid var(--line)}
@@ -123,7 +123,8 @@ font-size:.85rem;display:block}}
 @media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--accent:#000;
 --good:#17703a;--warn:#845000;
 --bad:#b3261e;--good-bg:#fff;--warn-bg:#fff;--bad-bg:#fff;--note-bg:#f2f2f2;--ext:#fff6de;--tun:#eef4ff;--shadow:none}
-body{font-size:10pt}nav,.tools,.skip,button{display:none!important}main,header,footer{max-width:none;padding:0}
+body{font-size:10pt}nav,.tools,.skip,.repair button{display:none!important}
+th button::after{content:""!important}main,header,footer{max-width:none;padding:0}
 section{border:0;padding:0;margin:0 0 14pt}.site.wide{display:block}.site.tall{display:none}
 .chip,.verdict{border-color:currentcolor}
 details::details-content{content-visibility:visible!important;block-size:auto!important}
