@@ -129,7 +129,9 @@ def test_on_paper_all_is_there(small: Browser) -> None:
     small.show(690, dark=True, media="print")  # the width of a sheet
     assert small.run("getComputedStyle(document.querySelector('#eips tbody tr')).display") == "table-row"
     assert small.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert not small.run("[...document.querySelectorAll('nav,.tools,.skip,.repair button')].some(one => one.checkVisibility())")
+    assert not small.run(
+        "[...document.querySelectorAll('nav,.tools,.skip,.repair button')].some(one => one.checkVisibility())"
+    )
     folded = "[...document.querySelectorAll('details .inside')].filter(one => !one.getBoundingClientRect().height)"
     assert small.run(f"{folded}.length") == 0
     assert small.run("document.querySelector('#eips thead').innerText.includes('Overlay address')")
