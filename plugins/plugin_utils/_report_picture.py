@@ -66,8 +66,8 @@ class _Drawing:
         joined = " ".join(f"{x:g},{y:g}" for x, y in points)
         self.add('<polyline class="{css}" points="{points}"/>', css=css, points=joined)
 
-    def bar(self, height: float, css: str) -> float:
-        """A bar over the whole width; returns the y of its upper edge."""
+    def band(self, height: float, css: str) -> float:
+        """A band over the whole width; returns the y of its upper edge."""
         top = self.y
         self.box(MARGIN, top, self.width - 2 * MARGIN, height, css)
         self.y += height
@@ -134,7 +134,7 @@ def _outside(view: SiteView, drawing: _Drawing) -> None:
         css = "path" if view.active and x == left else "wire"
         drawing.line([(x + half / 2, drawing.y + 50), (x + half / 2, drawing.y + 66)], css)
     drawing.y += 66
-    top = drawing.bar(30, "bar ext")
+    top = drawing.band(30, "bar ext")
     networks = ", ".join(_network(text) for text in view.router_networks)
     text = fit(f"external network {networks}".strip(), drawing.width - 4 * PAD, BOLD)
     drawing.text(drawing.width / 2, top + 20, text, "b", "middle")
@@ -218,7 +218,7 @@ def _gateway(gateway: Gateway, cell: _Cell, drawing: _Drawing) -> None:
 
 
 def _router(view: SiteView, drawing: _Drawing) -> None:
-    top = drawing.bar(64, "box router" if view.router_port else "box bad")
+    top = drawing.band(64, "box router" if view.router_port else "box bad")
     room, centre = drawing.width - 4 * PAD, drawing.width / 2
     port = f"router port {view.router_port}" if view.router_port else "no router port"
     drawing.text(centre, top + 18, fit(port, room, BOLD), "b", "middle")
@@ -229,7 +229,7 @@ def _router(view: SiteView, drawing: _Drawing) -> None:
     drawing.text(centre, top + 54, fit(f"NAT rules: {rules}", room), "s", "middle")
     drawing.line([(centre, drawing.y), (centre, drawing.y + 16)], "path" if view.active else "wire")
     drawing.y += 16
-    top = drawing.bar(28, "bar tun")
+    top = drawing.band(28, "bar tun")
     drawing.text(centre, top + 19, fit("overlay: tunnels between all nodes", room, BOLD), "b", "middle")
 
 
