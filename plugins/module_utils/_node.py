@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
+from ansible_collections.kubeovn.core.plugins.module_utils import _node_bond
+
 OVS_DATAPATH = "ovs-system"  # every port of a kernel datapath has this master, whatever its bridge
 STAGED = 4095  # a port that carries this VLAN alone carries nothing: no frame can have that tag
 
@@ -33,7 +35,7 @@ class Link:
     lower: str | None = None  # the link it stands on (VLAN, macvlan); a veth's peer, when it is in this namespace
     permanent_mac: str | None = None  # of a bond's member
     loopback: bool = False
-    bond_mode: str | None = None
+    bond: Mapping[str, Any] = field(default_factory=dict)  # a bond's options, see _node_bond
     active_member: str | None = None
 
 
@@ -121,7 +123,7 @@ def _parse_link(row: Mapping[str, Any]) -> Link:
         lower=row.get("link"),
         permanent_mac=row.get("permaddr"),
         loopback=row.get("link_type") == "loopback",
-        bond_mode=data.get("mode") if is_bond else None,
+        bond=_node_bond.options_of(data) if is_bond else {},
         active_member=data.get("active_slave") if is_bond else None,
     )
 
@@ -264,7 +266,7 @@ def members_of(links: Mapping[str, Link], bond: str) -> list[str]:
 
 
 def unprepared(
-    name: str, links: Mapping[str, Link], mtu: int | None, members: Iterable[str], bond_mode: str | None
+    name: str, links: Mapping[str, Link], mtu: int | None, members: Iterable[str], bond: Mapping[str, Any]
 ) -> list[str]:
     """What the external NIC still lacks before it can be handed over, in words; empty: it is as it should be."""
     link = links.get(name)
@@ -278,8 +280,7 @@ def unprepared(
     if wanted and link.kind == "bond":
         if members_of(links, name) != wanted:
             found.append(f"has the members {', '.join(members_of(links, name)) or 'none'}, not {', '.join(wanted)}")
-        if bond_mode and link.bond_mode != bond_mode:
-            found.append(f"is in bond mode {link.bond_mode}, not {bond_mode}")
+        found += _node_bond.in_words(_node_bond.differences(link.bond, bond))
         found += [f"has the member {x}, which is down" for x in wanted if x in links and not links[x].up]
     return found
 

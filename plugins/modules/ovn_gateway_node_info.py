@@ -45,9 +45,37 @@ options:
     type: list
     elements: str
     default: []
-  bond_mode:
-    description: The mode that the bond is to have, as the kernel names it, V(active-backup). Left out, any is right.
-    type: str
+  bond:
+    description: What the bond is to be like. What is left out may be as it is.
+    type: dict
+    suboptions:
+      mode:
+        description: Its mode, as the kernel names it.
+        type: str
+        choices: [active-backup, 802.3ad, balance-rr, balance-xor, balance-tlb, balance-alb, broadcast]
+      miimon:
+        description: Milliseconds between two looks at its members' links.
+        type: int
+      primary:
+        description:
+          - The member that carries the traffic whenever it can.
+          - For modes V(active-backup), V(balance-tlb) and V(balance-alb).
+        type: str
+      lacp_rate:
+        description: How often the partner is asked to speak. Mode V(802.3ad).
+        type: str
+        choices: [slow, fast]
+      hash_policy:
+        description: What decides which member a packet takes. Modes V(802.3ad), V(balance-xor), V(balance-tlb).
+        type: str
+        choices: [layer2, layer2+3, layer3+4, encap2+3, encap3+4, vlan+srcmac]
+  override:
+    description:
+      - Links that may be handed over although the node lives on them, each by its name. This can take the node offline.
+        What is no NIC at all is refused all the same.
+    type: list
+    elements: str
+    default: []
   mtu:
     description: The MTU that O(nic) is to have. Left out, any is right.
     type: int
@@ -273,7 +301,7 @@ nic:
     unprepared:
       description:
         - What it lacks before it can be handed over, in words - it is down, has an address, another O(mtu), other
-          O(members) or another O(bond_mode). Empty when it is as it should be.
+          O(members) or another O(bond). Empty when it is as it should be.
       type: list
       elements: str
       returned: always
@@ -300,8 +328,17 @@ nic:
       elements: str
       returned: always
     bond:
-      description: C(mode), C(members) and C(active) member of a bond, else null.
+      description: A bond's options as in O(bond), its C(members) and the C(active) one, else null.
       type: dict
+      returned: always
+    bond_anew:
+      description: Whether the bond has to be made anew to be as O(bond) says. Everything else is set while it works.
+      type: bool
+      returned: always
+    bond_settings:
+      description: What else is to be set, as words after C(ip link set dev NIC type bond).
+      type: list
+      elements: str
       returned: always
 members:
   description: Each of O(members) with its C(name) and C(mac), the hardware's own.
@@ -359,6 +396,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node,
     _node_addresses,
+    _node_bond,
     _node_frames,
     _node_probe,
     _node_wire,
@@ -381,12 +419,15 @@ def refusals(
     name, members = params["nic"], params["members"]
     container = _node_probe.in_container()
     problems = _node.bond_obstacles(name, members, links) if members else []
+    protected = {link: reasons for link, reasons in protected.items() if link not in params["override"]}
     if name in links or not members:  # else the bond is still to be made
         problems += _node.obstacles(name, links, ovs, protected, params["bridge"], container)
     found = {f"nic: {name}": problems}
     for index, member in enumerate(members):
         problems = _node.obstacles(member, links, ovs, protected, params["bridge"], container, bond=name)
         found[f"members[{index}]: {member}"] = problems
+    wrong = _node_bond.problems(params["bond"] or {}, members) if members else {}
+    found.update((f"bond.{option}:", [text]) for option, text in wrong.items())
     return [f"{option} {', '.join(problems)}" for option, problems in found.items() if problems]
 
 
@@ -395,9 +436,10 @@ def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _nod
     name, members, bridge = params["nic"], params["members"], params["bridge"]
     container = _node_probe.in_container()
     link = links.get(name)
-    bond = None
+    bond, differing = None, {}
     if link is not None and link.kind == "bond":
-        bond = {"mode": link.bond_mode, "members": _node.members_of(links, name), "active": link.active_member}
+        bond = dict(link.bond, members=_node.members_of(links, name), active=link.active_member)
+        differing = _node_bond.differences(link.bond, params["bond"] or {}) if members else {}
     addresses = [text for other in (name, *members) if other in links for text in links[other].addresses]
     return {
         "nic": {
@@ -405,13 +447,15 @@ def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _nod
             "exists": link is not None,
             "in_service": name in ovs.bridges.get(bridge, ()),
             "staged": name in ovs.staged and name in ovs.bridges.get(bridge, ()),
-            "unprepared": _node.unprepared(name, links, params["mtu"], members, params["bond_mode"]),
+            "unprepared": _node.unprepared(name, links, params["mtu"], members, params["bond"] or {}),
             "up": link is not None and link.up,
             "carrier": link is not None and link.carrier,
             "mtu": link.mtu if link else 0,
             "addresses": [text for text in addresses if not _node.is_link_local(text)],
             "link_local": [text for text in addresses if _node.is_link_local(text)],
             "bond": bond,
+            "bond_anew": _node_bond.anew(differing),
+            "bond_settings": _node_bond.settings(differing),
         },
         "members": [
             {"name": member, "mac": (links[member].permanent_mac or links[member].mac) if member in links else ""}
@@ -470,7 +514,17 @@ def main() -> None:
         argument_spec={
             "nic": {"type": "str"},
             "members": strings,
-            "bond_mode": {"type": "str"},
+            "bond": {
+                "type": "dict",
+                "options": {
+                    "mode": {"type": "str", "choices": list(_node_bond.MODES)},
+                    "miimon": {"type": "int"},
+                    "primary": {"type": "str"},
+                    "lacp_rate": {"type": "str", "choices": list(_node_bond.LACP_RATES)},
+                    "hash_policy": {"type": "str", "choices": list(_node_bond.HASH_POLICIES)},
+                },
+            },
+            "override": strings,
             "mtu": {"type": "int"},
             "bridge": {"type": "str", "default": "br-external"},
             "mapping": {"type": "str", "default": "external"},

@@ -163,42 +163,53 @@ def test_bonds_that_cannot_be(name: str, members: list[str], words: str) -> None
     assert any(words in problem for problem in _node.bond_obstacles(name, members, LINKS))
 
 
+ASKED = {"nic": "bond9", "members": ["vec8", "vec1"], "bridge": "br-external", "bond": None, "override": []}
+REASONS = "vec1 shares its path with bond0.100, which carries the default route, is enslaved to bond bond0"
+
+
 def test_the_module_names_the_option_of_each_refusal() -> None:
-    params = {"nic": "bond9", "members": ["vec8", "vec1"], "bridge": "br-external"}
     protected = _node.protect(LINKS, Ovs(), DEFAULT_ROUTES)
-    found = ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected)
-    assert found == [
-        "members[1]: vec1 shares its path with bond0.100, which carries the default route, is enslaved to bond bond0"
+    params = {**ASKED, "bond": {"mode": "802.3ad", "primary": "vec8"}}
+    assert ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected) == [
+        f"members[1]: {REASONS}",
+        "bond.primary: bonds of mode 802.3ad have no primary; those of active-backup, balance-tlb, balance-alb have",
     ]
+
+
+def test_only_a_link_that_is_named_is_overridden_and_only_that_the_node_lives_on_it() -> None:
+    protected = _node.protect(LINKS, Ovs(), DEFAULT_ROUTES)
+    for names, words in ((["vec0", "bond9"], REASONS), (["vec1"], "vec1 is enslaved to bond bond0")):
+        params = {**ASKED, "override": names}
+        assert ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected) == [f"members[1]: {words}"]
 
 
 # --- what it still lacks ---
 
 
 def test_a_nic_as_it_should_be() -> None:
-    assert _node.unprepared("vec8", LINKS, None, [], None) == ["has the address fe80::ff:fe00:8/64"]
+    assert _node.unprepared("vec8", LINKS, None, [], {}) == ["has the address fe80::ff:fe00:8/64"]
     links = {"eth1": Link("eth1", "", "", 1500, True, True)}
-    assert _node.unprepared("eth1", links, 1500, [], "active-backup") == []
+    assert _node.unprepared("eth1", links, 1500, [], {"mode": "active-backup"}) == []
 
 
 def test_a_nic_that_is_not() -> None:
     links = {"eth1": Link("eth1", "", "", 1400, False, False, ("10.0.0.1/24", "fe80::1/64"))}
-    assert _node.unprepared("eth1", links, 1500, [], None) == [
+    assert _node.unprepared("eth1", links, 1500, [], {}) == [
         "is down",
         "has MTU 1400, not 1500",
         "has the address 10.0.0.1/24",
         "has the address fe80::1/64",
     ]
-    assert _node.unprepared("eth2", links, 1500, [], None) == ["does not exist"]
+    assert _node.unprepared("eth2", links, 1500, [], {}) == ["does not exist"]
 
 
 def test_a_bond_with_other_members_or_another_mode() -> None:
-    assert LINKS["enp8s0"].bond_mode == "active-backup"
+    assert LINKS["enp8s0"].bond == {"mode": "active-backup", "miimon": 100}
     assert LINKS["enp8s0"].active_member == "vec2"
     assert LINKS["vec3"].permanent_mac == "02:00:00:00:00:03"
-    good = _node.unprepared("enp8s0", LINKS, 1500, ["vec3", "vec2"], "active-backup")
+    good = _node.unprepared("enp8s0", LINKS, 1500, ["vec3", "vec2"], {"mode": "active-backup"})
     assert [text for text in good if "address" not in text] == []
-    bad = _node.unprepared("enp8s0", LINKS, 1500, ["vec2", "vec8"], "802.3ad")
+    bad = _node.unprepared("enp8s0", LINKS, 1500, ["vec2", "vec8"], {"mode": "802.3ad"})
     assert "has the members vec2, vec3, not vec2, vec8" in bad
     assert "is in bond mode active-backup, not 802.3ad" in bad
 
