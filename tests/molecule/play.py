@@ -53,7 +53,8 @@ class Watch:
         """By the API server's audit log and by every row of NB."""
         written = [f"{event['verb']} {event['requestURI']}" for event in self.live.written(self.mark)]
         assert not written, f"written: {written}"
-        changes = [row for row in differences(self.rows, northbound(self.live.lab)) if not row.startswith(KUBE_OVN_S_OWN)]
+        found = differences(self.rows, northbound(self.live.lab))
+        changes = [row for row in found if not row.startswith(KUBE_OVN_S_OWN)]
         assert not changes, f"NB: {changes}"
 
 
