@@ -52,6 +52,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock
 
 RESOURCES: Mapping[str, Resource] = {INSTANCE: VMIS, POD: PODS, REROUTE: PODS}
 RIGHTS_HINT = "docs/rbac.yml of this collection lists the rights needed"
+HOME_HINT = "kubectl create namespace, or let this identity look at namespaces: then it is made when it is missing"
 NO_ANSWER, ABSENT, CONFLICT = 0, 404, 409
 # Gone, made anew, or changed since it was read, or nobody knows: the next look shows what is there now.
 MOVED = (ABSENT, CONFLICT)
@@ -111,6 +112,9 @@ class Hands:
             return
         if step.action == HOME and answer.status == CONFLICT:
             done.idle.append(step)
+        elif step.action == CLAIM and answer.status == ABSENT and step.data["before"] is None:
+            text = f"namespace {self.claims_namespace} is not there, or another run has just deleted it"
+            done.refused.setdefault(path_of(step), []).append(Problem("claims_namespace", text, HOME_HINT))
         elif step.action == CLAIM and answer.status in (NO_ANSWER, *MOVED):
             done.lost.append(step)
             if answer.status == NO_ANSWER:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
-from ansible_collections.kubeovn.core.plugins.module_utils._addresses import not_a_host_of
+from ansible_collections.kubeovn.core.plugins.module_utils._addresses import IPV6_REASON, not_a_host_of
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
@@ -56,7 +56,8 @@ def doubles(desired: Sequence[Eip]) -> list[Problem]:
             continue
         if not _is_ipv4(eip.address):
             text = f"{eip.address!r} is not an IPv4 address"
-            problems.append(Problem(f"{eip.path}.address", text, "like 10.4.19.101, without a prefix length"))
+            hint = "like 10.4.19.101, without a prefix length"
+            problems.append(Problem(f"{eip.path}.address", text, IPV6_REASON if ":" in eip.address else hint))
             continue
         other = addresses.setdefault(eip.address, eip)
         if other is not eip and not other.kind == eip.kind == SNAT:
@@ -92,8 +93,34 @@ def problems(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> list
                 path, hint = f"{eip.path}.address", TAKE_HINT if wishes.reassign else RELEASE_HINT
                 reasons = dict.fromkeys(holds(eip, wishes, site))
                 found += [Problem(path, f"{eip.address} is held by {reason}", hint) for reason in reasons]
+                found += _out_of_sight(eip, wishes, site)
+        else:
+            found += _of_another_kind(eip, site)
         found += [*_blind_problems(eip, wishes, site), *_contested(eip, site), *_kind_problems(eip, site)]
     return found
+
+
+def _out_of_sight(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
+    """Holders to be cleaned before the address is another's, of whom this identity may see nothing: nor clean them."""
+    claim = site.claims.get(eip.address or "")
+    if claim is None:
+        return
+    taken = wishes.reassign and not (claim.of(eip.holder) or claim.kind == eip.kind == SNAT)
+    losers = [*(claim.claimants if taken else ()), *(claim.former if taken or claim.of(eip.holder) else ())]
+    for holder in dict.fromkeys(one.holder for one in losers if not site.is_seen(one.holder)):
+        text = f"{eip.address} is to be taken from {holder}, and this identity may not look into its namespace"
+        yield Problem(f"{eip.path}.address", text, "let somebody move it who may see both, or release it there first")
+
+
+def _of_another_kind(eip: Eip, site: Site) -> Iterable[Problem]:
+    """An address to be released that the holder has as another kind: it would stay, and the task would say ok."""
+    address = eip.address or ""
+    claim = site.claims.get(address)
+    kinds = [kind for kind in NAT_TYPES if address in site.asked_by(eip.holder, kind)]
+    kinds += [claim.kind] if claim and claim.of(eip.holder) else []
+    if kinds and eip.kind not in kinds:
+        text = f"{address} is of kind {kinds[0]} to {eip.holder}, and kind {eip.kind} is asked for"
+        yield Problem(f"{eip.path}.kind", text, f"kind: {kinds[0]}")
 
 
 def _by_objects(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
@@ -114,6 +141,7 @@ def _by_objects(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
     reasons += [] if wishes.reassign else _claimed(eip, site, named)
     for reason in dict.fromkeys(reasons):
         yield Problem(f"{eip.path}.address", f"{eip.address} is held by {reason}", RELEASE_HINT)
+    yield from _out_of_sight(eip, wishes, site)
 
 
 def _blind_problems(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
@@ -193,6 +221,8 @@ def _holder_problems(eip: Eip, site: Site) -> list[Problem]:
         return [Problem(path, f"{holder} is being deleted", "wait until it is gone, or choose another")]
     if pod and not pod.alive:
         return [Problem(path, f"{holder} has ended ({pod.phase})", "only a live pod can have an EIP")]
+    if pod and (found := _passing(path, pod, site)):
+        return [found]
     if pod and pod.host_network:
         text = f"{holder} uses its node's network (hostNetwork), so Kube-OVN gives it no address"
         return [Problem(path, text, "an EIP needs a pod on the overlay")]
@@ -200,6 +230,18 @@ def _holder_problems(eip: Eip, site: Site) -> list[Problem]:
         return [found]
     pods = [] if site.by_objects(eip) else site.pods_of(holder)
     return [problem for pod in pods for problem in _network_problems(path, pod)]
+
+
+def _passing(path: str, pod: PodView, site: Site) -> Problem | None:
+    """Why a pod's EIP would be lost: another one follows it, under another name, and nothing gives that one the EIP."""
+    name = f"pod {pod.namespace}/{pod.name}"
+    if pod.launched and site.observed.vms is not None and site.holder_of(pod).kind == "Pod":
+        text = f"{name} is the launcher of VirtualMachineInstance {pod.vm}, which no VirtualMachine has made"
+        return Problem(path, text, "an EIP needs a VirtualMachine, whose template keeps it over migration and restart")
+    if pod.passing:
+        text = f"{name} is one of a {pod.passing}, which gives the next one another name"
+        return Problem(path, text, "an EIP needs a holder that stays: a VM, a pod, a StatefulSet's pod, a Deployment")
+    return None
 
 
 def _shared_template(path: str, workload: Workload) -> Problem | None:
@@ -263,7 +305,7 @@ def _claimed(eip: Eip, site: Site, named: set[Holder]) -> Iterable[str]:
     for one in claim.claimants:
         if one.holder != eip.holder and one.holder not in named:
             named.add(one.holder)
-            gone = "" if site.exists(one.holder) else ", which does not exist"
+            gone = "" if site.exists(one.holder) or not site.is_seen(one.holder) else ", which does not exist"
             yield f"{one.holder}{gone} (claim {lease_name(claim.address)})"
     if claim.kind != eip.kind and claim.of(eip.holder):
         yield f"{eip.holder} itself, as kind {claim.kind} (claim {lease_name(claim.address)})"

@@ -61,6 +61,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
 Objects = list[dict[str, Any]]
 ABSENT = 404
 FORBIDDEN = 403
+NARROW = " of other namespaces: who else has an address is seen by its claim only"
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Eyes:
         namespaces = sorted({eip.holder.namespace for eip in desired})
         unseen: list[str] = []
         pods, vms, vmis, deployments, nodes, ovn_eips, leases, config = self._lists(namespaces, unseen)
+        narrow = any(text.endswith(NARROW) for text in unseen)
         instances = {_key(item): item for item in vmis or ()}
         claims, unreadable = claims_of(leases or ())
         observed = _with_config(
@@ -96,6 +98,7 @@ class Eyes:
                 nodes=tuple(gateway_node(item) for item in nodes or ()),
                 unseen=tuple(unseen),
                 blind=self.northbound is None,
+                namespaces=frozenset(namespaces) if narrow else None,
             ),
             config,
         )
@@ -134,7 +137,7 @@ class Eyes:
         except ClusterError as error:
             if error.status != FORBIDDEN or not namespaces:
                 raise
-        unseen.append(f"{kind.plural} of other namespaces: who else has an address is seen by its claim only")
+        unseen.append(kind.plural + NARROW)
         answers = [self._known(kind, namespace) for namespace in namespaces]
         return None if None in answers else [item for answer in answers for item in answer or ()]
 

@@ -133,10 +133,11 @@ def _cleaning(site: Site) -> Iterable[Step]:
 def _is_left(route: SourceRoute, stale: list[NatRule], site: Site) -> bool:
     """Whether a route by source is one that Kube-OVN has made for a NAT rule that is no more.
 
-    Nothing marks such a route. One that the VPC's spec asks for, or that a rule for a whole subnet can use, is not it.
+    Nothing marks such a route. One that the VPC's spec asks for, or that a rule for a whole subnet can use, is not it;
+    nor is one of a whole subnet, since Kube-OVN makes them for single addresses.
     """
-    address = route.ip_prefix.partition("/")[0]
-    if route.nexthop != site.observed.next_hop or not _is_idle(address, stale, site):
+    address = route.ip_prefix.removesuffix("/32")
+    if "/" in address or route.nexthop != site.observed.next_hop or not _is_idle(address, stale, site):
         return False
     declared = {prefix.removesuffix("/32") for prefix in site.observed.declared_routes}
     return address not in declared and not site.is_in_wide_rule(address)

@@ -66,6 +66,7 @@ class Observed:
     unseen: tuple[str, ...] = ()  # what could not be looked at, in words; OVN's rows among them when it is blind
     blind: bool = False  # nobody looked into OVN
     synced: frozenset[str] = frozenset()  # annotations that virt-controller copies to launcher pods by itself
+    namespaces: frozenset[str] | None = None  # the only ones whose pods and machines may be seen; None: all of them
     objects: Objects | None = None  # OvnEips and what uses them; None: not read, since no holder is in a custom VPC
 
 
@@ -141,6 +142,11 @@ class Site:
     def exists(self, holder: Holder) -> bool:
         """Whether the holder is there at all."""
         return self.pod_named(holder) is not None if holder.kind == "Pod" else holder in self.workloads
+
+    def is_seen(self, holder: Holder) -> bool:
+        """Whether the holder would be seen if it was there."""
+        namespaces = self.observed.namespaces
+        return namespaces is None or holder.namespace in namespaces
 
     def uid_of(self, holder: Holder) -> str:
         """The holder's uid; empty when it is not there."""

@@ -35,7 +35,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbEr
 from ansible_collections.kubeovn.core.plugins.module_utils._tell import tell
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, SystemClock
 
-NOT_BEGUN = Problem("", "not begun, since an EIP of a batch before it failed", "solve that one, and run again")
+NOT_BEGUN = Problem("", "not begun, since a batch before it failed", "solve that, and run again")
 
 
 class Teller:
@@ -65,25 +65,32 @@ class Task:
     eyes: Eyes
     hands: Hands
     wishes: Wishes
+    finished: int = 0  # runs that were brought to their end
 
     def run(self, asked: Sequence[Eip] | None, unreadable: Sequence[Problem]) -> dict[str, Any]:
         """Batch after batch; what fails is told of in the end, with all that was done."""
-        params = self.module.params
-        runs = [self._whole(asked, unreadable)]
-        size = params["batch"]
+        whole = self._whole(asked, unreadable)
         if self.module.check_mode:
-            return self._tell(runs, ())
-        if asked and 0 < size < len(asked):
-            runs = []
-            for start in range(0, len(asked), size):
-                runs.append(self._part(asked[start : start + size], asked))
-                self._go(runs[-1], runs)
-                if runs[-1].bad and params["stop_on_failure"]:
-                    break
-        else:
-            self._go(runs[0], runs)
-        begun = {eip.path for run in runs for eip in run.desired} | {path for run in runs for path in run.bad}
-        return self._tell(runs, [eip for eip in asked or () if eip.path not in begun])
+            return self._tell([whole], whole)
+        size = self.module.params["batch"]
+        runs: list[Run] = []
+        try:
+            if asked and 0 < size < len(asked):
+                self._batches(asked, size, runs)
+            else:
+                runs.append(whole)
+                self._go(whole)
+        except (ClusterError, OvsdbError) as error:
+            raise self._broken_off(error, runs, whole) from error
+        return self._tell(runs, whole)
+
+    def _batches(self, asked: Sequence[Eip], size: int, runs: list[Run]) -> None:
+        """One batch after the other, each noted before it begins."""
+        for start in range(0, len(asked), size):
+            runs.append(self._part(asked[start : start + size], asked))
+            self._go(runs[-1])
+            if runs[-1].bad and self.module.params["stop_on_failure"]:
+                break
 
     def _whole(self, asked: Sequence[Eip] | None, unreadable: Sequence[Problem]) -> Run:
         """Look at all of it, and refuse what stops everything before the first write.
@@ -118,26 +125,42 @@ class Task:
         """Why a step that only a later look has planned must not be done, though the first plan was allowed."""
         return disruption_problems(Plan((step,), {}, {}), self.module.params["max_disruption"])
 
-    def _go(self, run: Run, runs: Sequence[Run]) -> None:
+    def _go(self, run: Run) -> None:
         params = self.module.params
-        try:
-            run.claim(params["all_or_nothing"])
-            if params["all_or_nothing"] and run.bad:
-                raise Failure("nothing was changed", [one for found in run.bad.values() for one in found])
-            run.settle(params["wait_timeout"], tell=Teller(len(run.viable), SystemClock())) if params[
-                "wait"
-            ] else run.write()
-        except (ClusterError, OvsdbError) as error:
-            text = f"{error} [on the way; run again when that is solved]"
-            changed = any(one.done for one in runs)
-            raise Failure(text, changed=changed, plan=outcome(self.cluster, _joined(runs))["plan"]) from error
+        run.claim(params["all_or_nothing"])
+        if params["all_or_nothing"] and run.bad:
+            raise Failure("nothing was changed", [one for found in run.bad.values() for one in found])
+        if params["wait"]:
+            run.settle(params["wait_timeout"], tell=Teller(len(run.viable), SystemClock()))
+        else:
+            run.write()
+        self.finished += 1
 
-    def _tell(self, runs: Sequence[Run], skipped: Sequence[Eip]) -> dict[str, Any]:
+    def _broken_off(self, error: Exception, runs: Sequence[Run], whole: Run) -> Failure:
+        """What was done until nobody answered any more: the batches before have their result, old -> new and all."""
         bad = {path: found for run in runs for path, found in run.bad.items()}
+        for run in runs[self.finished :]:
+            for eip in run.viable:
+                problem = Problem(f"{eip.address} of {eip.holder}", "nobody knows how far it is", "run again")
+                bad[eip.path] = [problem]
+        rows = self._rows(runs, whole, bad)
+        result = outcome(self.cluster, _joined(runs), eips=rows)
+        result["changed"] = any(run.done for run in runs)
+        found = [problem for problems in bad.values() for problem in problems]
+        return Failure(f"{error} [on the way; run again when that is solved]", found, **result)
+
+    def _rows(self, runs: Sequence[Run], whole: Run, bad: dict[str, list[Problem]]) -> list[dict[str, Any]]:
+        """Each EIP of the result. bad: what is wrong, to which is added what was not begun."""
+        begun = {eip.path for run in runs for eip in run.desired} | {path for run in runs for path in run.bad}
+        skipped = [eip for eip in whole.asked or () if eip.path not in begun]
         bad.update({eip.path: [replace(NOT_BEGUN, path=eip.path)] for eip in skipped})
         rows = [row for run in runs for row in report(run.desired, run.first, run.seen, bad)]
-        rows += report(skipped, runs[-1].first, runs[-1].seen, bad)
-        result = outcome(self.cluster, _joined(runs), eips=rows)
+        last = runs[-1] if runs else whole
+        return rows + report(skipped, last.first, last.seen, bad)
+
+    def _tell(self, runs: Sequence[Run], whole: Run) -> dict[str, Any]:
+        bad = {path: found for run in runs for path, found in run.bad.items()}
+        result = outcome(self.cluster, _joined(runs), eips=self._rows(runs, whole, bad))
         result["unverified"] = list(dict.fromkeys(text for run in runs for text in run.seen.unseen))
         for text in dict.fromkeys(text for run in runs for text in self._warnings(run)):
             self.module.warn(text)

@@ -268,6 +268,8 @@ class PodView:
     own_port: bool = False  # a launcher pod of a cluster that keeps no VM's address: the port is the pod's
     deployment: str | None = None  # name of the Deployment that made it
     replica_set: str | None = None  # name of the ReplicaSet that owns it
+    passing: str | None = None  # the kind of its owner, when another pod of another name follows it
+    launched: bool = False  # owned by a VirtualMachineInstance
     stateful_set: str | None = None  # name of the StatefulSet that owns it: another pod of its name follows it
     underlay: str | None = None  # the provider network of a pod that is on a VLAN, not on the overlay
     mac: str | None = None  # of its first NIC

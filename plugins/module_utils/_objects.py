@@ -34,6 +34,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 Object = Mapping[str, Any]
 PROVIDER_ANNOTATION = "ovn.kubernetes.io/provider_network"  # only pods of a VLAN have it
 FIRST_NIC = "ovn"  # the provider of a pod's first NIC
+PASSING = ("DaemonSet", "Job", "ReplicationController")  # their pods' names are never the same again
 VIRT_CONTROLLER = "virt-controller"  # KubeVirt's Deployment of that name
 SYNC_FLAG = "--additional-launcher-annotations-sync"
 
@@ -68,6 +69,8 @@ def pod_view(pod: Object) -> PodView:
         own_port=owner is not None and address is not None and not notes.get(VM_ANNOTATION),
         deployment=_deployment(metadata),
         replica_set=_owner(metadata, "ReplicaSet"),
+        passing=next((kind for kind in PASSING if _owner(metadata, kind)), None),
+        launched=owner is not None,
         stateful_set=_owner(metadata, "StatefulSet"),
         underlay=notes.get(PROVIDER_ANNOTATION) or None,
         mac=notes.get(MAC_ANNOTATION) or None,

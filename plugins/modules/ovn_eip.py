@@ -56,7 +56,7 @@ options:
         description:
           - An IPv4 address of the gateway's subnet.
           - With O(state=present), one of O(eips[].address) and O(eips[].pool) is needed. Otherwise, leave it out to
-            release whatever the holder has.
+            release whatever the holder has; an empty one is refused then.
         type: str
       pool:
         description:
@@ -112,8 +112,10 @@ options:
         type: str
       pod:
         description:
-          - Name of a pod. The annotation goes with the pod. Of a StatefulSet, whose pods come back under the same name,
-            the claim stays, and the next run attaches the same address again.
+          - Name of a pod that stays, and not one of a ReplicaSet, a DaemonSet, a Job or a VirtualMachineInstance, where
+            another pod follows it under another name.
+          - The annotation goes with the pod. Of a StatefulSet, whose pods come back under the same name, the claim stays,
+            and the next run attaches the same address again.
         type: str
       deployment:
         description:
@@ -177,7 +179,7 @@ options:
     type: str
   batch:
     description:
-      - How many EIPs are dealt with at once. V(0) is all of them.
+      - How many EIPs are dealt with at once. V(0) is all of them. Not together with O(all_or_nothing).
     type: int
     default: 0
   stop_on_failure:

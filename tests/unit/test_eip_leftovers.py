@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import wants_kept
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import prune
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import shown
@@ -124,6 +125,15 @@ def test_a_route_by_source_that_somebody_wants_is_not_pruned() -> None:
     assert not prune(replace(world.observed(), declared_routes=frozenset({"10.253.0.2"})))[0].steps
     world.add_rule("10.4.19.200", "10.253.0.0/16", "snat")
     assert not prune(world.observed())[0].steps
+
+
+@pytest.mark.parametrize(("prefix", "goes"), [("10.253.0.9", True), ("10.253.0.9/32", True), ("10.253.0.0/16", False)])
+def test_a_route_of_a_whole_subnet_is_not_pruned(prefix: str, goes: bool) -> None:
+    world = World()
+    world.add_pod("a", "10.253.0.2")
+    world.settle()
+    world.routes.append(SourceRoute("r", prefix, "10.4.19.1"))
+    assert bool(prune(world.observed())[0].steps) is goes
 
 
 def test_nothing_is_pruned_where_ovn_is_not_seen() -> None:

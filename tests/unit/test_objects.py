@@ -54,6 +54,7 @@ def test_a_pod_with_everything() -> None:
         north_gateway="10.253.0.1",
         vpc="ovn-cluster",
         extra_nics=("net1.default.ovn",),
+        launched=True,
     )
     assert view.logical_port == "testing.shop"
 
@@ -67,6 +68,11 @@ def test_a_pod_with_nothing() -> None:
 def test_an_empty_annotation_is_none() -> None:
     view = pod_view(pod({"ovn.kubernetes.io/eip": "", "ovn.kubernetes.io/routed": "false"}))
     assert (view.eip, view.routed) == (None, False)
+
+
+@pytest.mark.parametrize(("kind", "passing"), [("DaemonSet", "DaemonSet"), ("Job", "Job"), ("StatefulSet", None)])
+def test_a_pod_whose_name_does_not_come_back_says_so(kind: str, passing: str | None) -> None:
+    assert pod_view(pod(ownerReferences=[{"kind": kind, "name": "x"}])).passing == passing
 
 
 def test_a_launcher_pod_is_known_by_its_owner_too() -> None:
