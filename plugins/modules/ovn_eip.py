@@ -114,8 +114,8 @@ options:
         description:
           - Name of a pod that stays, and not one of a ReplicaSet, a DaemonSet, a Job or a VirtualMachineInstance, where
             another pod follows it under another name.
-          - The annotation goes with the pod. Of a StatefulSet, whose pods come back under the same name, the claim stays,
-            and the next run attaches the same address again.
+          - The annotation goes with the pod. Of a StatefulSet, whose pods come back under the same name, the claim
+            stays, and the next run attaches the same address again.
         type: str
       deployment:
         description:
