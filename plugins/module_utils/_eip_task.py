@@ -143,28 +143,29 @@ class Task:
             for eip in run.viable:
                 problem = Problem(f"{eip.address} of {eip.holder}", "nobody knows how far it is", "run again")
                 bad[eip.path] = [problem]
-        rows = self._rows(runs, whole, bad)
-        result = outcome(self.cluster, _joined(runs), eips=rows)
+        result = self._result(runs, whole, bad)
         result["changed"] = any(run.done for run in runs)
         found = [problem for problems in bad.values() for problem in problems]
         return Failure(f"{error} [on the way; run again when that is solved]", found, **result)
 
-    def _rows(self, runs: Sequence[Run], whole: Run, bad: dict[str, list[Problem]]) -> list[dict[str, Any]]:
-        """Each EIP of the result. bad: what is wrong, to which is added what was not begun."""
+    def _result(self, runs: Sequence[Run], whole: Run, bad: dict[str, list[Problem]]) -> dict[str, Any]:
+        """The result. bad: what is wrong, by EIP, to which is added what was not begun."""
         begun = {eip.path for run in runs for eip in run.desired} | {path for run in runs for path in run.bad}
         skipped = [eip for eip in whole.asked or () if eip.path not in begun]
         bad.update({eip.path: [replace(NOT_BEGUN, path=eip.path)] for eip in skipped})
         rows = [row for run in runs for row in report(run.desired, run.first, run.seen, bad)]
         last = runs[-1] if runs else whole
-        return rows + report(skipped, last.first, last.seen, bad)
+        rows += report(skipped, last.first, last.seen, bad)
+        result = outcome(self.cluster, _joined(runs), eips=rows)
+        result["unverified"] = list(dict.fromkeys(text for run in [*runs, last] for text in run.seen.unseen))
+        result["unclear"] = [_told(problem) for run in runs for problem in run.unclear]
+        return result
 
     def _tell(self, runs: Sequence[Run], whole: Run) -> dict[str, Any]:
         bad = {path: found for run in runs for path, found in run.bad.items()}
-        result = outcome(self.cluster, _joined(runs), eips=self._rows(runs, whole, bad))
-        result["unverified"] = list(dict.fromkeys(text for run in runs for text in run.seen.unseen))
+        result = self._result(runs, whole, bad)
         for text in dict.fromkeys(text for run in runs for text in self._warnings(run)):
             self.module.warn(text)
-        result["unclear"] = [_told(problem) for run in runs for problem in run.unclear]
         found = [problem for problems in bad.values() for problem in problems]
         if found:
             if not self.module.check_mode:
