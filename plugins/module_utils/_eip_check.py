@@ -84,7 +84,7 @@ def problems(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> list
     found: list[Problem] = list(torn(desired, site)) if wishes.state == "present" else []
     for eip in desired:
         if site.by_objects(eip):
-            found += _by_objects(eip, wishes, site) if wishes.state == "present" else []
+            found += _by_objects(eip, wishes, site) if wishes.state == "present" else _of_another_kind(eip, site)
             continue
         if wishes.state == "present":
             found += _holder_problems(eip, site)

@@ -97,6 +97,14 @@ def test_a_detached_address_stays_claimed(site: Site, web: Holder, db: Holder) -
     assert not site.vpc.objects
 
 
+@pytest.mark.parametrize("state", ["absent", "detached"])
+def test_a_release_as_another_kind_is_told(site: Site, web: Holder, state: str) -> None:
+    site.run(ask((web, ONE)))
+    (problem,) = site.run(ask((web, ONE), kind="snat"), state=state)["problems"]
+    assert (problem["path"], problem["hint"]) == ("eips[0].kind", "kind: fip")
+    assert rows(site) == [(ONE, "10.9.0.2")]
+
+
 def test_another_address_replaces_claim_and_objects(site: Site, web: Holder) -> None:
     site.run(ask((web, ONE)))
     result = site.run(ask((web, TWO)))
