@@ -150,10 +150,10 @@ class Task:
 
     def _result(self, runs: Sequence[Run], whole: Run, bad: dict[str, list[Problem]]) -> dict[str, Any]:
         """The result. bad: what is wrong, by EIP, to which is added what was not begun."""
-        begun = {eip.path for run in runs for eip in run.desired} | {path for run in runs for path in run.bad}
+        begun = {eip.path for run in runs for eip in _all_of(run)}
         skipped = [eip for eip in whole.asked or () if eip.path not in begun]
         bad.update({eip.path: [replace(NOT_BEGUN, path=eip.path)] for eip in skipped})
-        rows = [row for run in runs for row in report(run.desired, run.first, run.seen, bad)]
+        rows = [row for run in runs for row in report(_all_of(run), run.first, run.seen, bad)]
         last = runs[-1] if runs else whole
         rows += report(skipped, last.first, last.seen, bad)
         result = outcome(self.cluster, _joined(runs), eips=rows)
@@ -173,6 +173,12 @@ class Task:
             head = "not all is as asked" if result["changed"] else "nothing was changed"
             raise Failure(head, found, **result)
         return result
+
+
+def _all_of(run: Run) -> list[Eip]:
+    """A run's EIPs in the order in which they were asked for, those for which a pool has no address among them."""
+    chosen = {eip.path: eip for eip in run.desired}
+    return list(chosen.values()) if run.asked is None else [chosen.get(eip.path, eip) for eip in run.asked]
 
 
 def _joined(runs: Sequence[Run]) -> Plan:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -95,6 +96,24 @@ def test_what_was_done_is_told_wherever_the_api_server_goes(site: Gone, looks: i
     assert [row["status"] for row in result["eips"]] == ["attached", "attached"]
     assert len(claimed(site.world)) == 2
     assert not task(site, rotation="november").run(fleet, [])["changed"]
+
+
+@pytest.mark.parametrize("batch", [0, 1])
+def test_each_item_has_its_result_in_its_place(site: Gone, batch: int) -> None:
+    """An item for which the pool has no address, too: plays put items and results side by side."""
+    third = site.world.add_pod("third", "10.253.0.4")
+    site.world.controller()
+    none = replace(draw(WEB, pool="10.4.19.254")[0], path="eips[1]")
+    asked = [*ask((VM, "10.4.19.101")), none, replace(ask((third, "10.4.19.103"))[0], path="eips[2]")]
+    with pytest.raises(Failure) as failed:
+        task(site, batch=batch, stop_on_failure=False).run(asked, [])
+    rows = failed.value.results["eips"]
+    assert [row["holder"]["name"] for row in rows] == ["testing", "web", "third"]
+    assert [(row["address"], row["status"], len(row["problems"])) for row in rows] == [
+        ("10.4.19.101", "attached", 0),
+        (None, "detached", 1),
+        ("10.4.19.103", "attached", 0),
+    ]
 
 
 def test_a_batch_that_fails_ends_the_rotation_and_the_name_of_it_goes_on(site: Gone) -> None:
