@@ -122,6 +122,36 @@ def test_two_dnat_rules_of_one_port_are_both_ready(clean: Live) -> None:
     assert clean.nbctl("lr-lb-list", VPC).count(f"{ONE}:2222") == 2
 
 
+@pytest.mark.full
+def test_a_second_ovn_fip_of_one_address_is_never_ready(clean: Live) -> None:
+    by_hand(clean, "one", ONE, vpc=VPC, v4Ip=overlay_ip(clean, FAR))
+    clean.apply(kube_ovn("OvnFip", "second", ovnEip="one", vpc=VPC, v4Ip=overlay_ip(clean, NEAR)))
+    by_hand(clean, "two", TWO, vpc=VPC, v4Ip=overlay_ip(clean, NEAR))  # by then it has seen the second one
+    assert not ((clean.get("ovn-fip", "second") or {}).get("status") or {}).get("ready")
+    assert [row[2] for row in rows(clean) if row[1] == ONE] == [overlay_ip(clean, FAR)]
+
+
+@pytest.mark.full
+def test_an_ovn_fip_is_ready_with_a_row_that_leads_elsewhere(clean: Live) -> None:
+    clean.nbctl("lr-nat-add", VPC, "dnat_and_snat", ONE, "10.9.0.99")
+    by_hand(clean, "one", ONE, vpc=VPC, v4Ip=overlay_ip(clean, FAR))
+    assert rows(clean) == [("dnat_and_snat", ONE, "10.9.0.99", "")]
+
+
+@pytest.mark.full
+def test_a_deleted_dnat_rule_leaves_an_empty_load_balancer(clean: Live) -> None:
+    clean.apply(kube_ovn("OvnEip", "one", externalSubnet="external", v4Ip=ONE, type="nat"))
+    is_ready(clean, "ovn-eip", "one")
+    ports = {"externalPort": "2222", "internalPort": "22", "protocol": "tcp"}
+    clean.apply(kube_ovn("OvnDnatRule", "own", ovnEip="one", vpc=VPC, v4Ip=overlay_ip(clean, FAR), **ports))
+    is_ready(clean, "ovn-dnat-rule", "own")
+    names = ("--bare", "--columns=name", "list", "Load_Balancer")
+    before = set(clean.nbctl(*names).split())
+    clean.kubectl("delete", "ovn-dnat-rule", "own", "--wait=true")
+    assert balancers(clean) == {}
+    assert set(clean.nbctl(*names).split()) == before
+
+
 def test_an_ovn_eip_waits_for_the_last_one_that_uses_it(clean: Live) -> None:
     by_hand(clean, "one", ONE, vpc=VPC, v4Ip=overlay_ip(clean, FAR))
     clean.kubectl("delete", "ovn-eip", "one", "--wait=false")
