@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
-from support.eip_lab import EIP, ROUTED, gateway, machine, pod, runs
+from support.eip_lab import EIP, ROUTED, gateway, machine, runs
 from support.fleet import alone
 from support.lab import Lab
 from support.live import Live, eventually
 
-VM, POD = "rows-vm", "rows-pod"
+VM = "rows-vm"
 ADDRESS, OTHER = "10.4.19.165", "10.4.19.166"
 RUNNING = 180.0  # seconds in which a machine is there again, on a busy lab
 
@@ -41,7 +40,7 @@ def live(lab: Lab) -> Iterator[Live]:
     live.apply(mover)
     runs(live, (VM,))
     yield live
-    live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, POD, "--wait=true")
+    live.kubectl("delete", "vm", "-n", "default", "--ignore-not-found", VM, "--wait=true")
 
 
 @pytest.fixture
@@ -110,52 +109,6 @@ def test_an_eip_on_the_pod_alone_is_lost_at_a_restart_but_for_its_policy(bare: L
     assert f"ip4.src == {ip}" in bare.policies(), "it sends the VM's packets to where nobody translates them"
     good({"vm": VM}, state="absent")
     assert f"ip4.src == {ip}" not in bare.policies()
-
-
-@pytest.mark.full
-def test_an_eip_on_the_pod_alone_is_lost_while_the_vm_migrates_and_does_not_come_back(bare: Live) -> None:
-    on_the_pod(bare, ADDRESS)
-    with migrating(bare):
-        eventually(partial(leads, bare, ADDRESS), lambda found: not found, RUNNING, "Kube-OVN takes the rule")
-    good({"vm": VM, "address": ADDRESS})
-    assert leads(bare, ADDRESS) == [overlay(bare)]
-    assert bare.answers(ADDRESS)
-
-
-@contextmanager
-def migrating(live: Live) -> Iterator[None]:
-    """A migration has begun; in the end it is through."""
-    metadata = {"name": "rows", "namespace": "default"}
-    kind = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration"}
-    live.apply({**kind, "metadata": metadata, "spec": {"vmiName": VM}})
-    yield
-    phase = ("get", "vmim", "rows", "-n", "default", "-o", "jsonpath={.status.phase}")
-    eventually(lambda: live.kubectl(*phase), lambda seen: seen == "Succeeded", RUNNING, "the migration")
-    live.kubectl("delete", "vmim", "-n", "default", "rows")
-
-
-@pytest.mark.full
-def test_a_pod_that_is_made_with_an_eip_hangs_while_the_configmap_is_missing(bare: Live) -> None:
-    config = bare.get("configmap", "ovn-external-gw-config", "kube-system")
-    assert config is not None
-    made = pod(POD)
-    made["metadata"]["annotations"] = {EIP: OTHER}
-    routed = partial(bare.annotations, "pod", POD)
-    bare.kubectl("delete", "configmap", "-n", "kube-system", "ovn-external-gw-config")
-    try:
-        bare.apply(made)
-        eventually(routed, lambda notes: "ovn.kubernetes.io/ip_address" in notes, 60, "its address")
-        result = alone("ovn_eip", {"eips": [{"pod": POD, "address": OTHER}]})
-        assert result["failed"]
-        assert "no external gateway is configured" in result["msg"]
-        assert ROUTED not in routed()
-    finally:
-        metadata = {"name": "ovn-external-gw-config", "namespace": "kube-system"}
-        bare.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config["data"]})
-    eventually(routed, lambda notes: ROUTED in notes, 60, "it recovers")
-    eventually(lambda: bare.ping("10.4.19.254"), bool, 120, "the gateway answers from outside again")
-    good({"pod": POD, "address": OTHER})
-    good({"pod": POD}, state="absent")
 
 
 def test_what_a_vm_that_is_deleted_while_it_runs_leaves_goes_with_its_claim(bare: Live) -> None:
