@@ -41,6 +41,9 @@ class Wishes:
     rotation: str | None = None  # the rotation's name: who has an address from it keeps that
     busy: frozenset[str] = frozenset()  # addresses that somebody on the wire answers for
     reserved: frozenset[str] = frozenset()  # addresses that other EIPs of the task name
+    former: frozenset[str] = (
+        frozenset()
+    )  # addresses that were somebody's when the task began: drawn when all others are
 
 
 def adopted(site: Site) -> list[Eip]:
@@ -73,7 +76,7 @@ def assign(asked: Sequence[Eip], wishes: Wishes, site: Site) -> tuple[list[Eip],
         if eip.address or eip.pool is None:
             desired.append(_named(eip, wishes, site))
             continue
-        draw = draws.setdefault(eip.pool, free(eip.pool, taken, site.network))
+        draw = draws.setdefault(eip.pool, _draw(eip.pool, taken, wishes.former, site))
         offers = _shared_ones(eip, eip.pool, wishes, site, sources) if eip.kind == SNAT else iter(())
         one = _from_pool(eip, eip.pool, wishes, site, chain(offers, draw))
         if isinstance(one, Problem):
@@ -84,6 +87,16 @@ def assign(asked: Sequence[Eip], wishes: Wishes, site: Site) -> tuple[list[Eip],
                 sources[eip.pool, vpc_of(eip, site)] = one.address
             desired.append(one)
     return desired, problems
+
+
+def _draw(pool: Pool, taken: set[str], last: Collection[str], site: Site) -> Iterator[str]:
+    """The pool's free addresses in their order; those that an earlier batch has freed come last.
+
+    Names lead to them for a while yet. And so each batch draws what the task's plan has foretold, if that is enough.
+    """
+    yield from (address for address in free(pool, taken, site.network) if address not in last)
+    if last:
+        yield from free(pool, taken, site.network)
 
 
 def vpc_of(eip: Eip, site: Site) -> str:
@@ -179,11 +192,19 @@ def _shared_ones(eip: Eip, pool: Pool, wishes: Wishes, site: Site, sources: Sour
     sources: what was found, looked for once for each VPC.
     """
     place = (pool, vpc_of(eip, site))
-    if place not in sources and not wishes.rotate:
-        claims = [claim for claim in site.claims.values() if claim.kind == SNAT]
+    if place not in sources:
+        claims = [claim for claim in site.claims.values() if claim.kind == SNAT and _may_be_shared(claim, wishes)]
         sources[place] = pool.first_of({claim.address for claim in claims if _is_of(claim, place[1], site)})
     if address := sources.get(place):
         yield address
+
+
+def _may_be_shared(claim: Claim, wishes: Wishes) -> bool:
+    """Whether a holder may join a SNAT address: in a rotation one of the same rotation, or of a batch before."""
+    if not wishes.rotate:
+        return True
+    named = wishes.rotation is not None and claim.rotation == wishes.rotation
+    return named or (bool(wishes.former) and claim.address not in wishes.former)
 
 
 def _is_of(claim: Claim, vpc: str, site: Site) -> bool:

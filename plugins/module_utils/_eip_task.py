@@ -16,7 +16,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Hands
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_ask import requests, wishes_of
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes, taken_addresses
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
@@ -76,7 +76,7 @@ class Task:
         runs: list[Run] = []
         try:
             if asked and 0 < size < len(asked):
-                self._batches(asked, size, runs)
+                self._batches(asked, size, runs, taken_addresses(Site(whole.seen)))
             else:
                 runs.append(whole)
                 self._go(whole)
@@ -84,10 +84,10 @@ class Task:
             raise self._broken_off(error, runs, whole) from error
         return self._tell(runs, whole)
 
-    def _batches(self, asked: Sequence[Eip], size: int, runs: list[Run]) -> None:
-        """One batch after the other, each noted before it begins."""
+    def _batches(self, asked: Sequence[Eip], size: int, runs: list[Run], former: set[str]) -> None:
+        """One batch after the other, each noted before it begins. former: what was somebody's in the beginning."""
         for start in range(0, len(asked), size):
-            runs.append(self._part(asked[start : start + size], asked))
+            runs.append(self._part(asked[start : start + size], asked, former))
             self._go(runs[-1])
             if runs[-1].bad and self.module.params["stop_on_failure"]:
                 break
@@ -107,11 +107,12 @@ class Task:
             refuse(self.hands.denied(run.planned.steps) + self.hands.idle(run.planned.steps, SystemClock()))
         return run
 
-    def _part(self, batch: Sequence[Eip], asked: Sequence[Eip]) -> Run:
+    def _part(self, batch: Sequence[Eip], asked: Sequence[Eip], former: set[str]) -> Run:
         """Look for one batch. Addresses that the rest of the task names are nobody else's."""
         mine = {eip.path for eip in batch}
         others = {eip.address for eip in asked if eip.address and eip.path not in mine}
-        run = Run(batch, replace(self.wishes, reserved=frozenset(others)), self.eyes, self.hands.apply, self._forbidden)
+        wishes = replace(self.wishes, reserved=frozenset(others), former=frozenset(former))
+        run = Run(batch, wishes, self.eyes, self.hands.apply, self._forbidden)
         for eip in batch if run.general else ():
             run.bad.setdefault(eip.path, []).extend(run.general)
         return run

@@ -111,13 +111,15 @@ def test_rotation_gives_each_another_address_of_the_pool(bare: Bare) -> None:
     given = good(*both)
     assert [told["address"] for told in given["eips"]] == [FIRST, SECOND]
     assert good(*both)["changed"] is False
+    foretold = eip(*both, rotate=True, rotation="november", batch=1, check=True)
     rotated = good(*both, rotate=True, rotation="november", batch=1)
     pairs = [(told["previous"], told["address"]) for told in rotated["eips"]]
-    assert pairs == [(FIRST, "10.4.19.142"), (SECOND, FIRST)], "the first free one, when its turn has come"
+    assert pairs == [(FIRST, "10.4.19.142"), (SECOND, "10.4.19.143")], "not the one that the first batch has freed"
+    assert [told["address"] for told in foretold["eips"]] == [new for _old, new in pairs]
     assert leads(live, "10.4.19.142") == [overlay(live, VM)]
-    assert leads(live, SECOND) == []
-    assert sorted(claims(live)) == ["eip-10.4.19.140", "eip-10.4.19.142"]
-    for address in ("10.4.19.142", FIRST):
+    assert leads(live, FIRST) == leads(live, SECOND) == []
+    assert sorted(claims(live)) == ["eip-10.4.19.142", "eip-10.4.19.143"]
+    for address in ("10.4.19.142", "10.4.19.143"):
         assert live.answers(address) == [62, 62, 62]
     assert good(*both, rotate=True, rotation="november")["changed"] is False
 

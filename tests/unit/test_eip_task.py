@@ -14,7 +14,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Don
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_task import Task
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Problem, Step
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure
 from support.eip_cases import ask, claimed, draw, wish
 from support.eip_runs import VM, WEB, RunSite
@@ -58,7 +58,7 @@ def site() -> Gone:
 
 def task(site: Gone, **more: Any) -> Task:
     module = SimpleNamespace(params={**PARAMS, **more}, check_mode=False, warn=lambda _text: None)
-    wishes = wish(rotate=bool(more.get("rotation")), rotation=more.get("rotation"))
+    wishes = wish(rotate=bool(more.get("rotate") or more.get("rotation")), rotation=more.get("rotation"))
     cluster = SimpleNamespace(host="https://10.4.18.1:6443")
     parts: tuple[Any, ...] = (module, cluster, site, site, wishes)
     return Task(*parts)
@@ -130,6 +130,37 @@ def test_a_batch_that_fails_ends_the_rotation_and_the_name_of_it_goes_on(site: G
     assert [row["status"] for row in done["eips"]] == ["attached", "attached"]
     assert done["eips"][0]["address"] == first["address"], "the one that was begun is finished, not begun anew"
     assert len(claimed(site.world)) == 2
+
+
+@pytest.mark.parametrize(("pool", "given"), [("10.4.19.101-110", ["103", "104"]), ("10.4.19.101-103", ["103", "101"])])
+def test_a_batch_draws_what_was_foretold_and_what_the_one_before_has_freed_only_in_need(
+    site: Gone, pool: str, given: list[str]
+) -> None:
+    """Names lead to a freed address for a while yet; and a pool may be too small for all at once."""
+    fleet = draw(VM, WEB, pool=pool)
+    task(site, batch=0).run(fleet, [])
+    whole = Run(fleet, wish(rotate=True, rotation="november"), site, site.act)
+    rotated = task(site, rotation="november").run(fleet, [])
+    assert [row["address"].rpartition(".")[2] for row in rotated["eips"]] == given
+    foretold = [eip.address for eip in whole.desired]
+    assert foretold == [row["address"] for row in rotated["eips"]][: len(foretold)]
+
+
+@pytest.mark.parametrize("rotation", ["november", None])
+@pytest.mark.parametrize("first", [(VM, WEB), (WEB, VM)])
+def test_holders_that_share_a_source_address_share_the_next_one_too(
+    site: Gone, first: tuple[Holder, Holder], rotation: str | None
+) -> None:
+    both = draw(VM, WEB, pool="10.4.19.200-10.4.19.209", kind="snat")
+    task(site, batch=0).run(both, [])
+    assert claimed(site.world) == {"10.4.19.200": [str(VM), str(WEB)]}
+    half = draw(*first[:1], pool="10.4.19.200-10.4.19.209", kind="snat")
+    if rotation:  # a run that came no further
+        task(site, rotation=rotation).run(half, [])
+    result = task(site, rotate=True, rotation=rotation).run(draw(*first, pool="10.4.19.200-209", kind="snat"), [])
+    assert [row["status"] for row in result["eips"]] == ["attached", "attached"]
+    assert list(claimed(site.world)) == ["10.4.19.201"]
+    assert not task(site, batch=0).run(both, [])["changed"]
 
 
 # --- the namespace of the claims ------------------------------------------------------------------------------------
