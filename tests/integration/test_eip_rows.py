@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of what was observed of Kube-OVN that the life of an EIP does not meet by itself, each provoked on the lab.
+
+The first part of each test shows what happens without the collection, which the module then refuses or makes good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from support.eip_lab import EIP, ROUTED, gateway, machine, pod, runs
+from support.fleet import alone
+from support.lab import Lab
+from support.live import Live, eventually
+
+POD, WITNESS, VM, BARE_VM = "lines-pod", "lines-witness", "lines-vm", "lines-bare"
+ADDRESS = "10.4.19.180"
+CONFIG, HOME = "ovn-external-gw-config", "kube-system"
+IP = "ovn.kubernetes.io/ip_address"
+RUNNING = 180.0  # seconds in which a machine is there again, on a busy lab
+
+
+def good(*eips: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """The result of a run that succeeds."""
+    result = alone("ovn_eip", {"eips": list(eips), **options})
+    assert not result["failed"], result.get("msg")
+    return result
+
+
+def actions(result: dict[str, Any]) -> list[str]:
+    return [step["action"] for step in result["plan"] if "claim" not in step["action"]]
+
+
+def leads(live: Live, address: str) -> list[str]:
+    return [logical for _type, external, logical in live.rules() if external == address]
+
+
+@pytest.fixture(scope="module")
+def live(lab: Lab) -> Live:
+    """A site with a gateway."""
+    live = Live(lab)
+    gateway(live)
+    return live
+
+
+@pytest.fixture
+def clean(live: Live) -> Iterator[Live]:
+    """What a test makes goes with it, however it ends."""
+    try:
+        yield live
+    finally:
+        alone("ovn_eip", {"eips": [{"pod": POD, "address": ADDRESS}, {"vm": VM}, {"vm": BARE_VM}], "state": "absent"})
+        live.kubectl(
+            "delete", "vm,pod", "-n", "default", "--ignore-not-found", POD, WITNESS, VM, BARE_VM, "--wait=true"
+        )
+        alone("ovn_eip", {"eips": [{"pod": POD, "address": ADDRESS}], "state": "absent"})
+    assert leads(live, ADDRESS) == []
+
+
+@contextmanager
+def without_configuration(live: Live) -> Iterator[None]:
+    """The gateway's ConfigMap is gone meanwhile; switch, router port and rows stay."""
+    found = live.get("configmap", CONFIG, HOME)
+    assert found is not None
+    metadata = {"name": CONFIG, "namespace": HOME, "labels": found["metadata"].get("labels") or {}}
+    live.kubectl("delete", "configmap", "-n", HOME, CONFIG)
+    try:
+        yield
+    finally:
+        live.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": found["data"]})
+        gateway(live)
+
+
+def test_a_new_pod_with_an_eip_hangs_while_the_configmap_is_missing(clean: Live) -> None:
+    notes = partial(clean.annotations, "pod", POD)
+    with without_configuration(clean):
+        hanging = pod(POD)
+        hanging["metadata"]["annotations"] = {EIP: ADDRESS}
+        clean.apply(hanging, pod(WITNESS))
+        runs(clean, pods=(WITNESS,))
+        eventually(notes, lambda found: IP in found, 60, f"an overlay address of {POD}")
+        refused = alone("ovn_eip", {"eips": [{"pod": POD, "address": ADDRESS}]})
+        assert refused["failed"]
+        assert "no external gateway is configured" in refused["msg"]
+        assert ROUTED not in notes(), "it hangs, or this test proves nothing"
+        assert leads(clean, ADDRESS) == []
+    eventually(notes, lambda found: found.get(ROUTED) == "true", 120, f"{POD} runs when the ConfigMap is back")
+    eventually(partial(leads, clean, ADDRESS), lambda found: found == [notes()[IP]], 60, "its NAT rule")
+    assert actions(good({"pod": POD, "address": ADDRESS})) == [], "it is claimed, and nothing else is needed"
+    assert clean.answers(ADDRESS) == [62, 62, 62]
+
+
+def test_two_rows_of_one_address_are_made_one(clean: Live) -> None:
+    clean.apply(pod(POD))
+    runs(clean, pods=(POD,))
+    good({"pod": POD, "address": ADDRESS})
+    overlay = clean.annotations("pod", POD)[IP]
+    row = f"-- --id=@row create NAT type=dnat_and_snat external_ip={ADDRESS} logical_ip={overlay}".split()
+    clean.nbctl(*row, "--", "add", "Logical_Router", "ovn-cluster", "nat", "@row")
+    assert leads(clean, ADDRESS) == [overlay, overlay], "OVN has no unique index, or this test proves nothing"
+    assert "clean" in actions(good({"pod": POD, "address": ADDRESS}))
+    assert leads(clean, ADDRESS) == [overlay]
+    assert clean.answers(ADDRESS) == [62, 62, 62]
+    assert good({"pod": POD, "address": ADDRESS})["changed"] is False
+
+
+def test_a_pod_with_another_nic_in_the_default_vpc_is_refused(clean: Live) -> None:
+    """Named by Kube-OVN's own annotation, which is all that the module goes by: the lab has no second NIC."""
+    clean.apply(pod(POD))
+    runs(clean, pods=(POD,))
+    second = "net1.lines.ovn.kubernetes.io/logical_router"
+    clean.patch("pod", POD, {"metadata": {"annotations": {second: "ovn-cluster"}}})
+    refused = alone("ovn_eip", {"eips": [{"pod": POD, "address": ADDRESS}]})
+    assert refused["failed"]
+    assert "has more NICs in ovn-cluster (net1.lines.ovn)" in refused["msg"]
+    assert EIP not in clean.annotations("pod", POD)
+    clean.patch("pod", POD, {"metadata": {"annotations": {second: None}}})
+    good({"pod": POD, "address": ADDRESS})
+
+
+@pytest.mark.full
+def test_an_eip_on_the_pod_alone_is_lost_at_a_migration(clean: Live) -> None:
+    mover = machine(VM, running=True)
+    del mover["spec"]["template"]["spec"]["nodeSelector"]
+    clean.apply(mover)
+    runs(clean, (VM,))
+    source = clean.launcher(VM)
+    assert source is not None
+    clean.patch("pod", source["metadata"]["name"], {"metadata": {"annotations": {EIP: ADDRESS, ROUTED: None}}})
+    eventually(partial(leads, clean, ADDRESS), bool, 60, "Kube-OVN's rule")
+    migration = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration", "spec": {"vmiName": VM}}
+    clean.apply({**migration, "metadata": {"name": VM, "namespace": "default"}})
+    try:
+        eventually(
+            partial(leads, clean, ADDRESS), lambda found: not found, RUNNING, "the target's routing takes the rule"
+        )
+        eventually(partial(_moved, clean, source["metadata"]["uid"]), bool, RUNNING, "the migration's end")
+        assert leads(clean, ADDRESS) == []
+        done = good({"vm": VM, "address": ADDRESS})
+        assert actions(done) == ["annotate_template", "annotate_instance", "annotate_pod"]
+        assert clean.answers(ADDRESS)
+    finally:
+        clean.kubectl("delete", "vmim", "-n", "default", "--ignore-not-found", VM)
+
+
+def _moved(live: Live, source: str) -> bool:
+    """Whether the machine runs in another pod, and in no other."""
+    migration, launcher = live.get("vmim", VM) or {}, live.launcher(VM)
+    ended = (migration.get("status") or {}).get("phase") == "Succeeded"
+    return ended and launcher is not None and launcher["metadata"]["uid"] != source
+
+
+@pytest.mark.full
+def test_a_false_restart_required_is_no_reason_against_an_eip(clean: Live) -> None:
+    """A machine without firmware.uuid says RestartRequired when it first starts, where virt-api does not fill it in."""
+    plain = machine(BARE_VM, running=True)
+    del plain["spec"]["template"]["spec"]["domain"]["firmware"]
+    clean.apply(plain)
+    runs(clean, (BARE_VM,))
+    eventually(partial(_conditions, clean), lambda found: "RestartRequired" in found, 60, "RestartRequired")
+    good({"vm": BARE_VM, "address": ADDRESS})
+    assert clean.answers(ADDRESS)
+    assert good({"vm": BARE_VM, "address": ADDRESS})["changed"] is False
+
+
+def _conditions(live: Live) -> list[str]:
+    status = (live.get("vm", BARE_VM) or {}).get("status") or {}
+    return [one["type"] for one in status.get("conditions") or []]
