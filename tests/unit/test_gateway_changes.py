@@ -96,6 +96,17 @@ def test_the_nat_of_an_ovn_fip_always_has_a_port() -> None:
     assert plan(gateway(), seen).steps == ()
 
 
+@pytest.mark.parametrize(("rank", "moves"), [(97, False), (98, True), (101, True)])
+def test_a_gateway_that_goes_is_put_below_those_that_stay_first(rank: int, moves: bool) -> None:
+    """Equal is not below: of two rows with one priority OVN takes whichever it likes."""
+    world = up()
+    world.rows["g4"] = rank
+    world.elect()
+    steps = run(gateway(), world)
+    assert ("order" in actions(steps)) is moves
+    assert world.rows == {"g1": 100, "g2": 99, "g3": 98}
+
+
 def test_a_label_that_others_set_stays_and_its_row_goes() -> None:
     world = up()
     world.machines["g4"].label = "true"
