@@ -12,6 +12,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._evidence import (
     drained_in,
     evidence_for,
     ready_nodes,
+    refusals_in,
     unfit,
 )
 
@@ -23,6 +24,7 @@ class FilterModule:
         return {
             "gateway_drained": drained_in,
             "gateway_evidence": evidence_for,
+            "gateway_refusals": refusals_in,
             "gateway_unfit": lambda result, node, ready: unfit(node, result, ready),
             "ready_nodes": ready_nodes,
         }

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filter ping_summary: numbers from the output of ping."""
+"""Filters ping_summary and ping_targets: numbers from the output of ping."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -61,8 +61,13 @@ def ping_summary(text: str, interval: float = 1.0) -> dict[str, Any]:
     }
 
 
+def ping_targets(results: Sequence[Mapping[str, Any]], interval: float = 1.0) -> list[dict[str, Any]]:
+    """The same of each result of module ovn_probe, with its address."""
+    return [{"address": result["item"], **ping_summary(result["stdout"], interval)} for result in results]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"ping_summary": ping_summary}
+        return {"ping_summary": ping_summary, "ping_targets": ping_targets}

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.kubeovn.core.plugins.module_utils._proof import Expected, Seen, prove, verdict
+from ansible_collections.kubeovn.core.plugins.module_utils._probe import parse_ping
+from ansible_collections.kubeovn.core.plugins.module_utils._proof import Expected, Seen, prove, proven_eips, verdict
 
 DOCUMENTATION = r"""
 name: site_proof
@@ -29,10 +29,10 @@ options:
       - What was seen.
       - C(nat) is the result of M(kubeovn.core.ovn_nat_info), C(nodes) maps each node to the result of
         M(kubeovn.core.ovn_gateway_node_info).
-      - C(pings) are the results of C(ping) on the outside host, a list with C(item) the address; C(hostnames) and
-        C(guest_pings) are results over ssh, lists with C(item) the EIP.
-      - C(before) and C(after) map each node to the result of C(ip -json -statistics link show dev NIC), C(probes)
-        counts the packets in between.
+      - C(after) maps each node to a later result of it, C(traffic) is the result of C(ping) on the outside host in
+        between.
+      - C(pings) are the results of C(ping) on the outside host, a list with C(item) the address. C(guests) are those of
+        C(hostname) and then C(ping) over ssh, a list with C(item) the EIP.
       - C(pending) lists the EIPs of stopped VMs.
     type: dict
     required: true
@@ -57,6 +57,9 @@ _value:
 """
 
 
+SSH_FAILED = 255
+
+
 def _by_item(results: Any) -> dict[str, Any]:
     """Results of a loop by their item; those of skipped items tell nothing."""
     return {str(result["item"]): result for result in results or () if not result.get("skipped")}
@@ -64,11 +67,19 @@ def _by_item(results: Any) -> dict[str, Any]:
 
 def _sent(results: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Packets sent by each node's NIC; a node that did not answer is left out."""
-    return {
-        node: int(json.loads(result["stdout"])[0]["stats64"]["tx"]["packets"])
-        for node, result in results.items()
-        if result.get("rc") == 0
-    }
+    counters = {node: (result.get("nic") or {}).get("sent") for node, result in results.items()}
+    return {node: int(sent) for node, sent in counters.items() if sent is not None}
+
+
+def _of_hostname(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a guest's answer that is `hostname`'s; ssh itself ends with 255."""
+    first = str(result.get("stdout") or "").partition("\n")[0]
+    return {**result, "stdout": first, "rc": 0 if first and result.get("rc") != SSH_FAILED else 1}
+
+
+def _of_ping(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a guest's answer that is ping's."""
+    return {**result, "stdout": str(result.get("stdout") or "").partition("\n")[2]}
 
 
 def site_proof(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,15 +95,16 @@ def site_proof(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str
             ttl={key: int(value) for key, value in expected["ttl"].items()},
             hostnames=expected["hostnames"],
         )
+        guests = _by_item(seen["guests"])
         got = Seen(
             nat=seen["nat"],
             nodes=seen["nodes"],
             pings=_by_item(seen["pings"]),
-            hostnames=_by_item(seen["hostnames"]),
-            guest_pings=_by_item(seen["guest_pings"]),
-            sent_before=_sent(seen["before"]),
+            hostnames={item: _of_hostname(result) for item, result in guests.items()},
+            guest_pings={item: _of_ping(result) for item, result in guests.items()},
+            sent_before=_sent(seen["nodes"]),
             sent_after=_sent(seen["after"]),
-            probes=int(seen["probes"]),
+            probes=parse_ping(str(seen["traffic"].get("stdout") or "")).received,
             pending=tuple(seen["pending"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -107,4 +119,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"site_proof": site_proof}
+        return {"proven_eips": proven_eips, "site_proof": site_proof}

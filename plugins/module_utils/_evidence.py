@@ -12,13 +12,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def evidence_for(results: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Results of ovn_gateway_node_info by node, without the links of its pods; who could not be asked has none."""
-    shown = {node: result for node, result in results.items() if "gateway" in result}
-    return {
-        node: {"links": {}, "nic": dict(result["nic"]), "gateway": dict(result["gateway"])}
-        for node, result in shown.items()
-    }
+def evidence_for(results: Mapping[str, Mapping[str, Any]], staging: bool = False) -> dict[str, dict[str, Any]]:
+    """Results of ovn_gateway_node_info by node, without the links of its pods; who could not be asked has none.
+
+    Who stages puts a new NIC into the bridge beside the old one before anything is written, and stops where that fails:
+    then the evidence is that it is connected.
+    """
+    found = {}
+    for node, result in results.items():
+        if "gateway" not in result:
+            continue
+        nic = dict(result["nic"])
+        if staging and result["gateway"]["other_nics"] and nic["exists"] and nic["carrier"]:
+            nic["in_service"] = True
+        found[node] = {"links": {}, "nic": nic, "gateway": dict(result["gateway"])}
+    return found
+
+
+def refusals_in(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why nodes cannot be gateways, each with its node in front."""
+    return [
+        f"{node}: {text.removeprefix('nic: ')}"
+        for node, result in results.items()
+        for text in result.get("refusals") or ()
+    ]
 
 
 def unfit(node: str, result: Mapping[str, Any], ready: bool) -> list[str]:

@@ -108,6 +108,15 @@ def in_container(path: str = "/run/systemd/container", environ: str = "/proc/1/e
         return False
 
 
+def packets_sent(nic: str, root: str = "/sys/class/net") -> int | None:
+    """What a NIC's counter says."""
+    try:
+        with open(os.path.join(root, nic, "statistics", "tx_packets"), encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
+
+
 def resolve(server: str) -> list[str]:
     """Addresses of a URL, host or host:port; empty when its name is not known here."""
     text = server if "//" in server else f"//{server}"

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils._model import EXTERNAL_SWITCH, Names
+from ansible_collections.kubeovn.core.plugins.module_utils._model import EXTERNAL_SWITCH, FIP, Names
 from ansible_collections.kubeovn.core.plugins.module_utils._probe import parse_ping
 
 OK, FAILED, UNVERIFIED = "ok", "failed", "unverified"
@@ -160,9 +160,33 @@ def _why(result: Mapping[str, Any], otherwise: str) -> str:
     return str(result.get("stderr") or (result.get("msg") if result.get("unreachable") else "") or otherwise).strip()
 
 
+def proven_eips(eips: Sequence[Mapping[str, Any]], claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The floating EIPs with their addresses: of those drawn from a pool the claim knows it. Others are left out."""
+    claimed = {
+        _key(holder): str(claim["address"]) for claim in claims if claim["kind"] == FIP for holder in claim["holders"]
+    }
+    found = []
+    for eip in eips:
+        address = eip.get("address") or claimed.get(_holder(eip))
+        if address and (eip.get("kind") or FIP) == FIP:
+            found.append({**eip, "address": str(address)})
+    return found
+
+
+def _key(holder: Mapping[str, Any]) -> tuple[str, str, str]:
+    return str(holder["kind"]), str(holder["namespace"]), str(holder["name"])
+
+
 def _holder(eip: Mapping[str, Any]) -> tuple[str, str, str]:
-    kind = "VirtualMachine" if eip.get("vm") else "Pod"
-    return kind, str(eip.get("namespace") or "default"), str(eip.get("vm") or eip.get("pod"))
+    kinds = {"vm": "VirtualMachine", "pod": "Pod", "deployment": "Deployment"}
+    kind, name = next(((kinds[key], eip[key]) for key in kinds if eip.get(key)), ("Pod", None))
+    return kind, str(eip.get("namespace") or "default"), str(name)
+
+
+def _leads_to(rule: Mapping[str, Any], kind: str, namespace: str, name: str) -> bool:
+    """Whether a rule's holder is this one."""
+    owner = rule.get("holder")
+    return owner is not None and _key(owner) == (kind, namespace, name)
 
 
 def _nat_rule(eip: Mapping[str, Any], seen: Seen) -> Check:
@@ -180,7 +204,7 @@ def _nat_rule(eip: Mapping[str, Any], seen: Seen) -> Check:
     right = (
         len(rules) == 1
         and rules[0]["type"] == "dnat_and_snat"
-        and rules[0].get("holder") == {"kind": kind, "namespace": namespace, "name": holder}
+        and _leads_to(rules[0], kind, namespace, holder)
         and rules[0].get("policy") is not None
     )
     if len(rules) == 1 and rules[0].get("policy") is None:

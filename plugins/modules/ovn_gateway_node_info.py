@@ -327,6 +327,10 @@ nic:
       type: list
       elements: str
       returned: always
+    sent:
+      description: Packets that it has sent since it was made. V(null) when there is no such NIC.
+      type: int
+      returned: always
     bond:
       description: A bond's options as in O(bond), its C(members) and the C(active) one, else null.
       type: dict
@@ -451,6 +455,7 @@ def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _nod
             "up": link is not None and link.up,
             "carrier": link is not None and link.carrier,
             "mtu": link.mtu if link else 0,
+            "sent": _node_probe.packets_sent(name),
             "addresses": [text for text in addresses if not _node.is_link_local(text)],
             "link_local": [text for text in addresses if _node.is_link_local(text)],
             "bond": bond,

@@ -312,8 +312,9 @@ def _gateways(view: SiteView) -> Markup:
 def _failover(measurements: Sequence[Mapping[str, Any]]) -> Markup:
     if not measurements:
         return EMPTY
-    longest = max((float(one["silence"]) for run in measurements for one in run["targets"]), default=0.0)
-    runs = BREAK.join(_measurement(run, longest) for run in measurements)
+    each = [way for run in measurements for way in run.get("ways", [run])]
+    longest = max((float(one["silence"]) for way in each for one in way["targets"]), default=0.0)
+    runs = BREAK.join(_measurement(way, longest) for way in each)
     head = """<section id="failover" aria-labelledby="failover-h">
 <h2 id="failover-h">Failover, as measured</h2>
 {}
@@ -324,7 +325,7 @@ def _failover(measurements: Sequence[Mapping[str, Any]]) -> Markup:
 def _measurement(run: Mapping[str, Any], longest: float) -> Markup:
     targets = sorted(run["targets"], key=lambda one: -float(one["silence"]))
     about = " · ".join(str(run[key]) for key in ("way", "at") if run.get(key))
-    title = f"{run['from']} gave way to {run['to']}" + (f" ({about})" if about else "")
+    title = f"{run['from']} gave way to {run['to'] or 'nobody'}" + (f" ({about})" if about else "")
     folded = EMPTY
     if len(targets) > WORST:
         text = f"{len(targets) - WORST:,} more addresses, none of them silent for longer"

@@ -17,13 +17,13 @@ SPECS: dict[str, dict[str, Any]] = yaml.safe_load((PLAYBOOKS / "vars" / "argumen
     "playbook_arguments"
 ]
 README = (PLAYBOOKS / "README.md").read_text()
-# `proof` takes the site's variables; others document theirs beside them.
 NAMES = sorted(path.stem for path in PLAYBOOKS.glob("*.yml"))
 
 
 def own(name: str) -> set[str]:
     """The options that are a playbook's own."""
-    return {option for option in SPECS[name]["options"] if option.startswith(f"{name}_")}
+    prefixes = tuple(SPECS[name].get("prefixes", [f"{name}_"]))
+    return {option for option in SPECS[name]["options"] if option.startswith(prefixes)}
 
 
 def texts(name: str) -> str:

@@ -9,6 +9,8 @@ import pytest
 from support.commands import TOP, VENV, Show, run
 
 SCENARIOS = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
+# They power machines off or boot them, which takes minutes: only in `make test-full`.
+FULL = {"failover", "rolling"}
 SHOWN = ("PLAY [", "TASK [", "INFO", "WARNING", "ERROR", "CRITICAL", "fatal:", "[ERROR]")
 
 
@@ -31,7 +33,15 @@ def shared(show: Show) -> Iterator[None]:
     molecule(show, "destroy", "default")
 
 
-@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "default"])
+def test_those_for_the_full_set_exist() -> None:
+    """A scenario that was renamed must not slip into `make test`."""
+    assert set(SCENARIOS) >= FULL
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(name, marks=[pytest.mark.full] if name in FULL else []) for name in SCENARIOS if name != "default"],
+)
 @pytest.mark.usefixtures("shared")
 def test_scenario(scenario: str, show: Show) -> None:
     # What scenarios share is ended once, by the fixture: else the whole site would be torn down after each of them.

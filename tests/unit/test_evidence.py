@@ -11,6 +11,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._evidence import (
     drained_in,
     evidence_for,
     ready_nodes,
+    refusals_in,
     unfit,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_members import evidence_of
@@ -31,6 +32,22 @@ def test_evidence_is_what_the_gateways_rule_takes() -> None:
     results = {"g1": shown(), "g2": {"unreachable": True}, "g3": shown(missing=["no patch port"])}
     evidence = evidence_of(evidence_for(results))
     assert {name: one.proven for name, one in evidence.items()} == {"g1": True, "g3": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "staging", "in_service"),
+    [({}, True, True), ({}, False, False), ({"carrier": False}, True, False), ({"other_nics": []}, True, False)],
+)
+def test_a_new_nic_counts_as_connected_only_where_it_will_be_staged(
+    changes: dict[str, Any], staging: bool, in_service: bool
+) -> None:
+    seen = shown(**{"other_nics": ["enp7s0"], "in_service": False, **changes})
+    assert evidence_for({"g1": seen}, staging)["g1"]["nic"]["in_service"] is in_service
+
+
+def test_refusals_name_their_nodes() -> None:
+    results = {"g1": shown(), "g2": shown() | {"refusals": ["nic: enp8s0 carries the default route"]}, "g3": {}}
+    assert refusals_in(results) == ["g2: enp8s0 carries the default route"]
 
 
 @pytest.mark.parametrize(

@@ -450,3 +450,12 @@ def test_a_refused_transaction_is_an_error(vswitch: Path) -> None:
     operation = {"op": "mutate", "table": "Nonsense", "where": [], "mutations": []}
     with pytest.raises(OSError, match="refused"):
         _node_probe.transact(str(vswitch), [operation])
+
+
+def test_packets_sent(tmp_path: Path) -> None:
+    """The counter of a NIC; none of a NIC that is not there."""
+    counter = tmp_path / "enp8s0" / "statistics" / "tx_packets"
+    counter.parent.mkdir(parents=True)
+    counter.write_text("42\n")
+    assert _node_probe.packets_sent("enp8s0", str(tmp_path)) == 42
+    assert _node_probe.packets_sent("enp9s0", str(tmp_path)) is None

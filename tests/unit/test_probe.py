@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.kubeovn.core.plugins.filter.ping_summary import ping_summary, ping_targets
 from ansible_collections.kubeovn.core.plugins.module_utils._probe import parse_ping
 
 HEAD = "PING 10.4.19.101 (10.4.19.101) 56(84) bytes of data.\n"
@@ -78,3 +79,11 @@ def test_other_versions_of_ping() -> None:
     ipv6 = "64 bytes from 2001:db8::1: icmp_seq=2 ttl=63 time=1.0 ms\n"
     no_answer = "[1700000000.1] no answer yet for icmp_seq=3\n"
     assert parse_ping(by_name + ipv6 + no_answer + "3 packets transmitted, 2 packets received\n").ttls == (63, 254)
+
+
+def test_the_targets_of_a_probe() -> None:
+    """Each address has its own numbers."""
+    lost, kept = HEAD + reply(1) + summary(2, 1), HEAD + reply(1) + reply(2) + summary(2, 2)
+    targets = ping_targets([{"item": "10.4.19.101", "stdout": lost}, {"item": "10.4.19.254", "stdout": kept}], 0.1)
+    assert [(one["address"], one["lost"]) for one in targets] == [("10.4.19.101", 1), ("10.4.19.254", 0)]
+    assert targets[1] == {"address": "10.4.19.254", **ping_summary(kept, 0.1)}

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.kubeovn.core.plugins.filter.site_proof import site_proof
+from ansible_collections.kubeovn.core.plugins.module_utils._proof import proven_eips
 
 NODES = ["g1", "g2", "g3"]
 EXPECTED: dict[str, Any] = {
@@ -35,12 +35,25 @@ def ping(address: str, ttl: int | None) -> dict[str, Any]:
 
 
 def counter(packets: int) -> dict[str, Any]:
-    return {"rc": 0, "stdout": json.dumps([{"ifname": "enp8s0", "stats64": {"tx": {"packets": packets}}}])}
+    return {"nic": {"name": "enp8s0", "sent": packets}}
 
 
-def node() -> dict[str, Any]:
+def guest(hostname: str, ttl: int | None, rc: int = 0) -> dict[str, Any]:
+    """What `hostname; ping` says over ssh."""
+    answer = ping("10.4.19.101", ttl)
+    return answer | {"rc": rc or answer["rc"], "stdout": f"{hostname}\n{answer['stdout']}"}
+
+
+def node(sent: int = 0) -> dict[str, Any]:
     ports = ["br-external", "enp8s0", "patch-localnet.external-to-br-int"]
-    return {"ovs": {"problem": None, "bridges": {"br-external": ports}, "bridge_mappings": {"external": "br-external"}}}
+    ovs = {"problem": None, "bridges": {"br-external": ports}, "bridge_mappings": {"external": "br-external"}}
+    return {"ovs": ovs, **counter(sent)}
+
+
+def probe(packets: int) -> dict[str, Any]:
+    """That many answered packets."""
+    lines = [f"64 bytes from 10.4.19.101: icmp_seq={seq} ttl=62 time=1 ms" for seq in range(1, packets + 1)]
+    return {"rc": 0, "stdout": "\n".join([*lines, f"{packets} packets transmitted, {packets} received"])}
 
 
 def working() -> dict[str, Any]:
@@ -66,13 +79,11 @@ def working() -> dict[str, Any]:
             "active_gateway": "g1",
             "nat_rules": [rule],
         },
-        "nodes": {name: node() for name in NODES},
+        "nodes": {"g1": node(100), "g2": node(7), "g3": node(9)},
         "pings": [ping("10.4.19.254", 254), ping("10.4.19.101", 62)],
-        "hostnames": [{"item": "10.4.19.101", "rc": 0, "stdout": "testing\n"}],
-        "guest_pings": [ping("10.4.19.101", 63)],
-        "before": {"g1": counter(100), "g2": counter(7), "g3": counter(9)},
+        "guests": [guest("testing", 63)],
         "after": {"g1": counter(151), "g2": counter(7), "g3": counter(10)},
-        "probes": 50,
+        "traffic": probe(50),
         "pending": [],
     }
 
@@ -120,11 +131,12 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "no holder": (lambda seen: seen["nat"]["nat_rules"][0].update(holder=None), "NB has one NAT rule"),
     "no policy": (lambda seen: seen["nat"]["nat_rules"][0].update(policy=None), "NB has one NAT rule"),
     "ssh refused": (
-        lambda seen: seen["hostnames"].__setitem__(0, {"item": "10.4.19.101", "rc": 255, "stderr": "refused"}),
+        lambda seen: seen["guests"].__setitem__(0, {"item": "10.4.19.101", "rc": 255, "stderr": "refused"}),
         "ssh over",
     ),
-    "another guest": (lambda seen: seen["hostnames"][0].update(stdout="web-1"), "ssh over"),
-    "guest cut off": (lambda seen: seen["guest_pings"].__setitem__(0, ping("10.4.19.101", None)), "the guest of"),
+    "another guest": (lambda seen: seen["guests"].__setitem__(0, guest("web-1", 63)), "ssh over"),
+    "a guest that says no name": (lambda seen: seen["guests"].__setitem__(0, guest("", 63)), "ssh over"),
+    "guest cut off": (lambda seen: seen["guests"].__setitem__(0, guest("testing", None)), "the guest of"),
     "traffic on a standby": (lambda seen: seen["after"].update(g2=counter(58)), "only the active gateway's"),
     "no traffic on the active one": (lambda seen: seen["after"].update(g1=counter(101)), "only the active gateway's"),
 }
@@ -145,10 +157,9 @@ def test_what_nobody_saw_is_unverified() -> None:
     seen = working() | {
         "nodes": {"g1": node(), "g2": {"unreachable": True, "msg": "no route to host"}},
         "pings": [{"item": "10.4.19.254", "skipped": True}, {"item": "10.4.19.101", "skipped": True}],
-        "hostnames": [],
-        "guest_pings": [],
-        "before": {},
+        "guests": [],
         "after": {},
+        "traffic": {"skipped": True},
     }
     result = site_proof(seen, EXPECTED)
     status = {check["name"]: check["status"] for check in result["checks"]}
@@ -187,11 +198,44 @@ def test_the_eip_of_a_stopped_vm_is_unverified() -> None:
     ]
 
 
+def test_a_probe_that_could_not_run_proves_nothing() -> None:
+    """As where ping allows users no interval that short."""
+    seen = working() | {"traffic": {"rc": 2, "stderr": "ping: cannot flood", "stdout": ""}}
+    status = {check["name"]: check["status"] for check in site_proof(seen, EXPECTED)["checks"]}
+    assert status["only the active gateway's enp8s0 carries the traffic"] == "unverified"
+
+
+def test_what_is_drawn_from_pools_is_what_is_claimed() -> None:
+    """The proof asks for floating addresses; of those from a pool the claim knows the address."""
+    holder = {"kind": "VirtualMachine", "namespace": "default", "name": "web"}
+    claims = [
+        {"address": "10.4.19.120", "kind": "fip", "holders": [holder]},
+        {"address": "10.4.19.121", "kind": "snat", "holders": [holder]},
+    ]
+    eips: list[dict[str, Any]] = [
+        {"address": "10.4.19.101", "vm": "testing"},
+        {"pool": "10.4.19.110-120", "vm": "web"},
+        {"pool": "10.4.19.110-120", "vm": "not-claimed"},
+        {"pool": "10.4.19.110-120", "pod": "web"},
+        {"address": "10.4.19.121", "vm": "web", "kind": "snat"},
+    ]
+    assert proven_eips(eips, claims) == [eips[0], eips[1] | {"address": "10.4.19.120"}]
+
+
+def test_a_deployments_eip_leads_to_it() -> None:
+    seen = working()
+    seen["nat"]["nat_rules"][0]["holder"] = {"kind": "Deployment", "namespace": "default", "name": "web"}
+    expected = EXPECTED | {"eips": [{"address": "10.4.19.101", "deployment": "web"}]}
+    assert site_proof(seen, expected)["verdict"] == "ok"
+    other = EXPECTED | {"eips": [{"address": "10.4.19.101", "deployment": "we"}]}
+    assert site_proof(seen, other)["verdict"] == "failed"
+
+
 def test_ttl_mac_and_hostname_are_compared_only_when_given() -> None:
     seen = working()
     seen["nat"]["router_port"]["mac"] = "02:00:00:00:00:01"
     seen["pings"] = [ping("10.4.19.254", 64), ping("10.4.19.101", 60)]
-    seen["hostnames"][0]["stdout"] = "anything"
+    seen["guests"] = [guest("anything", 63)]
     assert site_proof(seen, EXPECTED | {"ttl": {}, "nic_mac": "", "hostnames": {}})["verdict"] == "ok"
 
 

@@ -175,3 +175,11 @@ def test_measurements_of_failovers_come_with_the_longest_silence_first() -> None
     shown = re.findall(r'<th scope="row" class="mono">10\.4\.19\.(\d+)</th><td class="num"', page)
     assert list(map(int, shown)) == list(range(30, 0, -1))
     assert "20 more addresses, none of them silent for longer" in page
+
+
+def test_each_way_of_a_failover_test_is_shown() -> None:
+    targets = [{"address": "10.4.19.101", "sent": 150, "lost": 33, "silence": 3.6}]
+    ways = [{"way": way, "from": "a", "to": to, "targets": targets} for way, to in (("drain", "b"), ("nic", None))]
+    page = site_report(nat(1), "now", [{"ways": ways, **ways[0]}])
+    assert "a gave way to b (drain)" in page
+    assert "a gave way to nobody (nic)" in page

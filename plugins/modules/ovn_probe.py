@@ -1,0 +1,172 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Asks many addresses for an answer at once, by ping or by any other command."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ovn_probe
+short_description: Ask many addresses for an answer at once
+version_added: 0.1.0
+description:
+  - Runs one command for each address, C(ping) by default, many of them at once, and returns what each said.
+  - Run it on a host outside of the cluster to see which EIPs answer there. A loop of tasks asks one after the other and
+    takes minutes where this takes seconds.
+  - An address that does not answer is no failure of the task. RV(silent) lists them.
+notes:
+  - Runs where the task runs. Needs Python 3.8 or newer without any library, and iputils' C(ping) unless O(argv) is
+    another command.
+author:
+  - kubeovn.core contributors (@kubeovn-core)
+attributes:
+  check_mode:
+    description: Asks in check mode too, since it changes nothing.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options:
+  addresses:
+    description: The addresses to ask.
+    type: list
+    elements: str
+    required: true
+  argv:
+    description:
+      - The command, word by word. C({address}) in a word stands for the address.
+      - It must be one that changes nothing, since it is run in check mode too.
+    type: list
+    elements: str
+    default: [ping, -n, -c, "5", -i, "0.2", -W, "2", "{address}"]
+  parallel:
+    description: How many are asked at once.
+    type: int
+    default: 32
+  tries:
+    description: How often an address is asked until its command succeeds.
+    type: int
+    default: 1
+  delay:
+    description: Seconds between two tries.
+    type: float
+    default: 1
+  timeout:
+    description: Seconds after which a command is ended that does not end by itself.
+    type: float
+    default: 60
+seealso:
+  - module: kubeovn.core.ovn_nat_info
+"""
+
+EXAMPLES = r"""
+- name: Which EIPs answer outside
+  kubeovn.core.ovn_probe:
+    addresses: [10.4.19.254, 10.4.19.101]
+    tries: 5
+  delegate_to: outside-host
+  register: answers
+
+- name: Who is behind them
+  kubeovn.core.ovn_probe:
+    addresses: [10.4.19.101]
+    argv: [ssh, -o, BatchMode=yes, "ubuntu@{address}", hostname]
+  delegate_to: outside-host
+"""
+
+RETURN = r"""
+results:
+  description: What each command said at its last try, in the order of O(addresses).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    item:
+      description: The address.
+      type: str
+      sample: 10.4.19.101
+    rc:
+      description: The command's exit status. V(124) is one that O(timeout) ended, V(127) one that is not there.
+      type: int
+      sample: 0
+    stdout:
+      description: Its output.
+      type: str
+    stderr:
+      description: Its errors.
+      type: str
+    tries:
+      description: How often it was run.
+      type: int
+silent:
+  description: The addresses whose command did not succeed.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubeovn.core.plugins.module_utils._asking import PLACE, Answer, ask_all
+
+PING = ["ping", "-n", "-c", "5", "-i", "0.2", "-W", "2", PLACE]
+
+
+def problems_of(params: dict[str, object]) -> list[str]:
+    """What is wrong with the options."""
+    found = [
+        f"{name}: {params[name]} is not above zero"
+        for name in ("parallel", "tries", "timeout")
+        if not above(params[name])
+    ]
+    words = params["argv"]
+    if not isinstance(words, list) or not any(PLACE in word for word in words):
+        found.append(f"argv: no word has {PLACE}, so every address would be asked alike")
+    return found
+
+
+def above(value: object) -> bool:
+    """Whether it is a number above zero."""
+    return isinstance(value, (int, float)) and value > 0
+
+
+def told(answer: Answer) -> dict[str, object]:
+    """An answer as it is returned."""
+    return {
+        "item": answer.address,
+        "rc": answer.rc,
+        "stdout": answer.stdout,
+        "stderr": answer.stderr,
+        "tries": answer.tries,
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "addresses": {"type": "list", "elements": "str", "required": True},
+            "argv": {"type": "list", "elements": "str", "default": PING},
+            "parallel": {"type": "int", "default": 32},
+            "tries": {"type": "int", "default": 1},
+            "delay": {"type": "float", "default": 1},
+            "timeout": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    problems = problems_of(params)
+    if problems:
+        module.fail_json(msg="; ".join(problems), problems=problems)
+    asked = list(dict.fromkeys(params["addresses"]))
+    answers = ask_all(params["argv"], asked, params["parallel"], params["tries"], params["delay"], params["timeout"])
+    module.exit_json(
+        changed=False,
+        results=[told(answer) for answer in answers],
+        silent=[answer.address for answer in answers if answer.rc != 0],
+    )
+
+
+if __name__ == "__main__":
+    main()
