@@ -41,7 +41,7 @@ _value:
   description:
     - C(sent) and C(lost) (null when ping printed no summary), C(received) (duplicates not counted), C(ttls) (the
       different ones seen), C(silence) (seconds of the longest gap in which packets were lost, else 0),
-      C(answers_at_the_end) (whether the last packet was answered).
+      C(answers_at_the_end) (whether one of the last five packets was answered).
   type: dict
 """
 

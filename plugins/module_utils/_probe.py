@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 _REPLY = re.compile(r"^(?:\[(?P<at>\d+\.\d+)\] )?\d+ bytes from .*?icmp_seq=(?P<seq>\d+) ttl=(?P<ttl>\d+)")
 _SUMMARY = re.compile(r"^(?P<sent>\d+) packets transmitted, (?P<received>\d+) (?:packets )?received")
+LAST = 5  # so many packets are the end of a probe: one that is lost is no silence
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Ping:
 
     @property
     def answers_at_the_end(self) -> bool:
-        """Whether the last packet sent was answered: a silence that lasts is not one that ended."""
-        return self.sent is not None and bool(self.replies) and self.replies[-1].seq >= self.sent
+        """Whether one of the last packets was answered: a silence that lasts is not one that ended."""
+        return self.sent is not None and bool(self.replies) and self.replies[-1].seq > self.sent - LAST
 
 
 def parse_ping(text: str) -> Ping:

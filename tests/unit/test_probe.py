@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.kubeovn.core.plugins.filter.ping_summary import ping_summary, ping_targets
 from ansible_collections.kubeovn.core.plugins.module_utils._probe import parse_ping
 
@@ -44,6 +45,12 @@ def test_a_silence_that_lasts() -> None:
     ping = parse_ping(HEAD + reply(1, 1.0) + reply(2, 1.1) + summary(12, 2))
     assert ping.silence(0.1) == 1.0
     assert not ping.answers_at_the_end
+
+
+@pytest.mark.parametrize(("last", "answers"), [(8, True), (7, False)])
+def test_a_packet_lost_at_the_end_is_no_silence(last: int, answers: bool) -> None:
+    ping = parse_ping(HEAD + "".join(reply(seq) for seq in range(1, last + 1)) + summary(12, last))
+    assert ping.answers_at_the_end is answers
 
 
 def test_a_silence_at_the_start() -> None:
