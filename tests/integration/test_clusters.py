@@ -43,6 +43,17 @@ PLAY = """\
       vars:
         claimed: "{{ seen.claims | map(attribute='address') }}"
 """
+GATEWAYS_PLAY = """\
+- hosts: gateway_nodes
+  gather_facts: false
+  module_defaults:
+    group/kubeovn.core.kubeovn: "{{ kubeovn_connection }}"
+    kubeovn.core.ovn_external_gw: "{{ kubeovn_ovn_connection }}"
+  roles:
+    - kubeovn.core.gateway_nic
+    - kubeovn.core.external_gateway
+"""
+ROUTER_PORTS = {"east": "10.4.19.254/24", "west": "10.4.19.253/24"}
 
 
 @dataclass
@@ -59,6 +70,30 @@ class Cluster:
             "kubeovn_connection": {"kubeconfig": self.env["K8S_AUTH_KUBECONFIG"], **other},
             "kubeovn_ovn_connection": ovn,
         }
+
+    def gateways(self, name: str, **connection: Any) -> dict[str, dict[str, Any]]:
+        """Its gateway nodes as hosts: both labs have machines of the same names."""
+        group = yaml.safe_load((Path(self.env["LAB_INVENTORY"]) / "hosts.yml").read_text())
+        group = group["all"]["children"]["gateway_nodes"]
+        return {
+            f"{name}-{node}": {
+                **group["vars"],
+                **own,
+                **self.connection(**connection),
+                "kubeovn_cluster": name,
+                "gateway_nic_node": node,
+                "external_gateway_node": node,
+                "kubeovn_gateway_nodes": list(GATEWAYS),
+                "kubeovn_gateway_nic_ip": ROUTER_PORTS[name],
+            }
+            for node, own in group["hosts"].items()
+        }
+
+    def router_port(self) -> str:
+        """The address of its router port in NB."""
+        return self.live.nbctl("--bare", "get", "logical_router_port", "ovn-cluster-external", "networks").strip(
+            ' []"\n'
+        )
 
     def has(self, address: str) -> bool:
         """Whether its OVN has a rule of that address."""
@@ -114,10 +149,10 @@ def inventory(clusters: dict[str, Cluster], tmp_path: Path) -> Path:
     return tmp_path / "two"
 
 
-def played(inventory: Path, **variables: Any) -> tuple[int, str]:
+def played(inventory: Path, text: str = PLAY, **variables: Any) -> tuple[int, str]:
     """The play's exit code and output."""
     play = inventory.parent / "play.yml"
-    play.write_text(PLAY)
+    play.write_text(text)
     argv = [str(BIN / "ansible-playbook"), "-i", str(inventory), str(play), f"--extra-vars={json.dumps(variables)}"]
     apart = ("K8S_AUTH_KUBECONFIG", "KUBEOVN_NB_ENDPOINT", "KUBEOVN_SB_ENDPOINT")
     env = {name: value for name, value in os.environ.items() if name not in apart} | {"ANSIBLE_NOCOLOR": "1"}
@@ -167,3 +202,34 @@ def test_each_cluster_gets_its_own_and_a_bad_one_stops_only_itself(
     finally:
         replace_west(inventory, clusters, **west.connection()["kubeovn_connection"])
         played(inventory, asked_state="absent")
+
+
+def machines(path: Path, hosts: dict[str, dict[str, Any]]) -> Path:
+    """An inventory of both sites' gateway nodes."""
+    variables = {
+        "kubeovn_gateway_nic": GATEWAY["external-gw-nic"],
+        "kubeovn_gateway_address": GATEWAY["external-gw-addr"],
+        "kubeovn_gateway_nic_mac": GATEWAY["nic-mac"],
+    }
+    local = {name: {"ansible_connection": "local"} for name in ROUTER_PORTS}
+    groups = {"gateway_nodes": {"hosts": hosts}, "kubeovn_clusters": {"hosts": local}}
+    path.write_text(yaml.safe_dump({"all": {"vars": variables, "children": groups}}))
+    return path
+
+
+def test_the_gateways_of_both_in_one_play_and_a_bad_cluster_stops_only_its_own(
+    clusters: dict[str, Cluster], tmp_path: Path
+) -> None:
+    hosts = {host: own for name, one in clusters.items() for host, own in one.gateways(name).items()}
+    inventory = machines(tmp_path / "both.yml", hosts)
+    code, output = played(inventory, GATEWAYS_PLAY)
+    assert code == 0, output[-6000:]
+    assert {name: one.router_port() for name, one in clusters.items()} == ROUTER_PORTS
+    code, output = played(inventory, GATEWAYS_PLAY)
+    assert (code, sum(one["changed"] for one in recap(output).values())) == (0, 0), output[-6000:]
+
+    away = clusters["west"].gateways("west", kubeconfig=None, host="https://127.0.0.1:1", api_key="none")
+    code, output = played(machines(tmp_path / "one.yml", hosts | away), GATEWAYS_PLAY)
+    assert code == 2
+    failed = {host for host, counts in recap(output).items() if counts["failed"]}
+    assert failed == set(away), output[-6000:]
