@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import yaml
 from support.ansible import BIN, module
 from support.awx import controller
-from support.eip_lab import WORKER, gateway, pod, runs
+from support.eip_lab import CLAIMS, GATEWAYS, WORKER, gateway, pod, runs
 from support.lab import Lab
 from support.live import Live
 from support.runner import Awx, Job, finished, injected, slices
@@ -29,6 +30,15 @@ LAB_VM = {  # the lab has no CDI, and one node for VMs
     "vm_root_volume": {"containerDisk": {"image": "quay.io/containerdisks/ubuntu:24.04"}},
     "vm_placement": {"nodeSelector": {"kubernetes.io/hostname": WORKER}},
 }
+# A file of the project for a maintenance, and what it says in a job's output.
+WORK = """\
+- ansible.builtin.command: hostname
+  changed_when: false
+  register: worked
+- ansible.builtin.debug:
+    msg: worked on {{ worked.stdout }}
+"""
+WORKED = re.compile(r"worked on ([\w-]+)")
 ANSWERS = {"vm_name": VM, "vm_public_key": "ssh-ed25519 AAAA somebody", "vm_pool": POOL}
 
 
@@ -64,7 +74,8 @@ def awx(data: dict[str, Any], site: dict[str, Any], live: Live, tmp_path: Path) 
     [kind] = data["controller_credential_types"]
     templates = {template["name"]: template for template in data["controller_templates"]}
     with TemporaryDirectory(prefix="awx-") as sockets:
-        yield Awx(tmp_path, templates, site, injected(kind, inputs, tmp_path), Path(sockets), common=LAB_VM)
+        credential = injected(kind, inputs, tmp_path)
+        yield Awx(tmp_path, templates, site, credential, Path(sockets), common=LAB_VM, own={"awx/work.yml": WORK})
 
 
 @pytest.fixture
@@ -197,3 +208,58 @@ def test_a_rotation_waits_for_its_approval(
     after = {rule[1] for rule in live.rules()}
     assert len(before - after) == len(after - before) == 1
     assert good(awx.run("Kube-OVN: rotate EIPs")).changed == 0
+
+
+def active(live: Live) -> str:
+    """The node that holds the router port in SB."""
+    port = ("--bare", "--columns=chassis", "find", "port_binding", "logical_port=cr-ovn-cluster-external")
+    chassis = live.lab.run("sbctl", "--", *port).strip()
+    return live.lab.run("sbctl", "--", "get", "chassis", chassis, "hostname").strip().strip('"') if chassis else ""
+
+
+@pytest.mark.full
+def test_the_life_of_the_inventorys_eips(awx: Awx, live: Live, site: dict[str, Any]) -> None:
+    name = PODS[0]
+    eips = [{"pod": name, "namespace": "default", "pool": POD_POOL}]
+    inventory = {**site, "all": {**site["all"], "vars": {**site["all"]["vars"], "kubeovn_eips": eips}}}
+    awx.inventory = inventory
+    try:
+        live.apply(pod(name))
+        runs(live, pods=(name,))
+        good(awx.run("Kube-OVN: EIPs of the inventory"))
+        [address] = [rule[1] for rule in live.rules()]
+        # As if somebody had annotated it by hand: the claim goes, and is made anew.
+        live.kubectl("delete", "lease", f"eip-{address}", "-n", CLAIMS)
+        adopted = good(awx.run("Kube-OVN: adopt"))
+        assert (adopted.changed, good(awx.run("Kube-OVN: adopt")).changed) == (1, 0)
+        assert live.get("lease", f"eip-{address}", CLAIMS)
+        good(awx.run("Kube-OVN: release the EIPs of the inventory", released_keep_claims="false"))
+        assert address not in [rule[1] for rule in live.rules()]
+        good(awx.run("Kube-OVN: prune", pruned_at_most=100))
+        assert good(awx.run("Kube-OVN: prune")).changed == 0
+    finally:
+        module("kubeovn.core.ovn_eip", {"eips": [{"pod": name}], "state": "absent"})
+        live.kubectl("delete", "pods", "-n", "default", "--ignore-not-found", name)
+
+
+@pytest.mark.full
+def test_gateways_are_drained_maintained_tested_and_taken_away(awx: Awx, live: Live) -> None:
+    first, second, third = GATEWAYS
+    good(awx.run("Kube-OVN: site"))
+    try:
+        assert active(live) == first
+        good(awx.run("Kube-OVN: drain gateways", drained_gateways=f" {first},"))
+        assert active(live) == second
+        good(awx.run("Kube-OVN: return gateways", returned_gateways=first))
+        assert active(live) == first
+        answers: dict[str, Any] = {"maintained_gateways": f"{third}, {second}", "maintained_reboot": "false"}
+        done = good(awx.run("Kube-OVN: rolling maintenance", maintained_tasks="awx/work.yml", **answers))
+        assert WORKED.findall(done.output) == [third, second]
+        tested = good(awx.run("Kube-OVN: failover test", failover_test_ways=["drain"], failover_test_seconds=5))
+        assert f"from {first} to {second}" in tested.output
+        assert active(live) == first
+        good(awx.run("Kube-OVN: teardown", teardown_eips="false", teardown_gateway="true", teardown_nics="false"))
+        assert live.get("configmap", "ovn-external-gw-config", "kube-system") is None
+    finally:
+        good(awx.run("Kube-OVN: site"))
+    assert active(live) == first

@@ -25,6 +25,7 @@ HEAD = """\
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Surveys of the job templates. Made by tests/tools/surveys from the argument specs of roles: change those, and run it.
 """
+SPECS = TOP / "playbooks" / "vars" / "arguments.yml"
 TYPES = {"int": "integer", "float": "float", "bool": "multiplechoice"}  # all else is asked for as text
 LONGEST = 1024  # characters of a text that AWX takes
 MARKUP = re.compile(r"\b[A-Z]\(([^)]*)\)")
@@ -32,9 +33,9 @@ MARKUP = re.compile(r"\b[A-Z]\(([^)]*)\)")
 
 @dataclass(frozen=True)
 class Question:
-    """One question: whose option it is about (a role, or an entry of awx/arguments.yml), and where the answer goes."""
+    """One question: whose option it is about, and where the answer goes."""
 
-    spec: str
+    spec: str  # a role, a playbook, or an entry of awx/arguments.yml
     option: str  # with its suboption after a dot
     variable: str = ""
     required: bool | None = None  # None: as the option
@@ -55,10 +56,49 @@ QUESTIONS: Mapping[str, tuple[str, tuple[Question, ...]]] = {
     "eips_rotate": (
         "A rotation",
         (
-            Question("vm_eip", "vm_eip_rotation", "rotation_name"),
-            Question("vm_eip", "vm_eip_batch", "rotation_batch"),
-            Question("vm_eip", "vm_eip_max_disruption", "rotation_max_disruption"),
+            Question("rotate_eips", "rotate_eips_rotation", "rotation_name", False),
+            Question("rotate_eips", "rotate_eips_batch", "rotation_batch"),
+            Question("rotate_eips", "rotate_eips_max_disruption", "rotation_max_disruption"),
         ),
+    ),
+    "eips_release": (
+        "EIPs that are taken back",
+        (Question("release_eips", "release_eips_keep_claims", "released_keep_claims"),),
+    ),
+    "prune": ("Leftovers", (Question("prune", "prune_at_most", "pruned_at_most"),)),
+    "gateway_drain": (
+        "Gateways before their maintenance",
+        (
+            Question("drain_gateway", "drain_gateway_nodes", "drained_gateways"),
+            Question("drain_gateway", "drain_gateway_max_disruption", "drained_max_disruption"),
+        ),
+    ),
+    "gateway_return": (
+        "Gateways after their maintenance",
+        (
+            Question("return_gateway", "return_gateway_nodes", "returned_gateways"),
+            Question("return_gateway", "return_gateway_timeout", "returned_timeout"),
+        ),
+    ),
+    "gateways_maintain": (
+        "A maintenance",
+        tuple(
+            Question("rolling_maintenance", f"rolling_maintenance_{option}", variable)
+            for option, variable in {
+                "nodes": "maintained_gateways",
+                "tasks": "maintained_tasks",
+                "reboot": "maintained_reboot",
+                "timeout": "maintained_timeout",
+            }.items()
+        ),
+    ),
+    "failover_test": (
+        "A failover test",
+        tuple(Question("failover_test", f"failover_test_{option}") for option in ("ways", "seconds", "timeout")),
+    ),
+    "teardown": (
+        "What is taken away",
+        tuple(Question("teardown", f"teardown_{option}") for option in ("eips", "gateway", "nics")),
     ),
 }
 
@@ -66,7 +106,10 @@ QUESTIONS: Mapping[str, tuple[str, tuple[Question, ...]]] = {
 def option_of(question: Question) -> Mapping[str, Any]:
     """The option's specification."""
     role = TOP / "roles" / question.spec / "meta" / "argument_specs.yml"
-    found = _read(role)["argument_specs"]["main"] if role.is_file() else _read(AWX / "arguments.yml")[question.spec]
+    if role.is_file():
+        found = _read(role)["argument_specs"]["main"]
+    else:
+        found = {**_read(SPECS)["playbook_arguments"], **_read(AWX / "arguments.yml")}[question.spec]
     for name in question.option.split("."):
         found = found["options"][name]
     return dict(found)
@@ -75,24 +118,40 @@ def option_of(question: Question) -> Mapping[str, Any]:
 def item(question: Question) -> dict[str, Any]:
     """The question as AWX keeps it."""
     option = option_of(question)
-    kind = "multiplechoice" if "choices" in option else TYPES.get(option["type"], "text")
+    kind = _kind(option)
     choices = option.get("choices", ["true", "false"] if option["type"] == "bool" else [])
-    default = option.get("default", "")
-    description = option["description"]
-    text = " ".join(description) if isinstance(description, list) else description
     name = question.option.rpartition(".")[2]
     return {
         "question_name": name.removeprefix(f"{question.spec}_").replace("_", " "),
-        "question_description": MARKUP.sub(r"\1", text),
+        "question_description": _description(option, kind),
         "required": bool(option.get("required")) if question.required is None else question.required,
         "type": kind,
         "variable": question.variable or name,
-        "default": str(default).lower() if isinstance(default, bool) else default,
+        "default": _default(option.get("default", "")),
         "choices": "\n".join(choices),
         "min": 0,
         "max": LONGEST if kind == "text" else 2**31 - 1 if kind == "integer" else 0,
         "new_question": False,
     }
+
+
+def _kind(option: Mapping[str, Any]) -> str:
+    if "choices" in option:
+        return "multiselect" if option["type"] == "list" else "multiplechoice"
+    return TYPES.get(option["type"], "text")
+
+
+def _description(option: Mapping[str, Any], kind: str) -> str:
+    description = option["description"]
+    text = MARKUP.sub(r"\1", " ".join(description) if isinstance(description, list) else description)
+    return f"{text} With commas between them." if (option["type"], kind) == ("list", "text") else text
+
+
+def _default(value: Any) -> Any:
+    """As AWX keeps it: words, and one line for each choice that is made."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "\n".join(value) if isinstance(value, list) else value
 
 
 def surveys() -> dict[str, Any]:

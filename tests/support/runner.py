@@ -52,6 +52,7 @@ class Awx:
     injected: Mapping[str, str]
     sockets: Path  # short, since the name of a socket may have about 100 characters
     common: Mapping[str, Any] = field(default_factory=dict)  # extra variables that are given at each launch
+    own: Mapping[str, str] = field(default_factory=dict)  # files of the project beside those of this repository
     jobs: int = 0
 
     def start(
@@ -65,6 +66,8 @@ class Awx:
         private = self.folder / f"job{self.jobs}"
         extra = {**template.get("extra_vars", {}), **self.common, **answers}
         _write(private, inventory or self.inventory, extra, self._environment(private))
+        for path, text in self.own.items():
+            (private / "project" / path).write_text(text)
         switches = ["--check"] if template["job_type"] == "check" else []
         switches += ["--diff"] if template.get("diff_mode") else []
         runner = [str(BIN / "ansible-runner"), "run", str(private), "-p", template["playbook"], "-i", "1"]
