@@ -52,6 +52,7 @@ _value:
   description:
     - C(cluster), the number of C(errors) and C(warnings), C(eips) by their health, C(findings) and C(unjudged) as they
       were, C(failures) in words (none - it is no failure), C(lines) with all of it in words.
+    - C(versions), those of Kube-OVN C(before) and C(now) in words, empty when they are not known.
     - C(changes), the differences from O(before), each with C(of) (V(router_port), V(gateway), V(eip), V(policy),
       V(claim) or V(finding)), C(name), C(before) and C(after) in words. Empty words - it was not there, or is gone.
   type: dict

@@ -55,6 +55,7 @@ def report(seen: Seen, filters: Filters = NO_FILTERS) -> dict[str, Any]:
         "claims": [_claim(claim) for claim in sorted(claims, key=lambda one: sort_key(one.address))],
         "findings": [_finding(one) for one in wanted],
         "unjudged": unread,
+        "versions": list(seen.versions),
     }
 
 

@@ -56,6 +56,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
     deployment_view,
     gateway_node,
     kept_addresses,
+    kube_ovn_versions,
     overlay_mtus,
     overlay_networks,
     pod_view,
@@ -90,6 +91,7 @@ class Seen:
     claims: tuple[Claim, ...] = ()
     more: More | None = None  # None: nothing is asked for that needs it
     nodes_show: Mapping[str, NodeSide] = field(default_factory=dict)  # what nodes showed of themselves
+    versions: tuple[str, ...] = ()  # of Kube-OVN
 
     @cached_property
     def site(self) -> Site:
@@ -121,9 +123,10 @@ def observe(
     subnets = cluster.list(SUBNETS, absent_ok=True)
     more = replace(_more(cluster, configmap_namespace, subnets), kubevirt=machines is not None)
     nic = (more.config or {}).get("external-gw-nic")
+    pods = cluster.list(PODS)
     return Seen(
         nodes=tuple(gateway_node(item) for item in cluster.list(NODES)),
-        pods=tuple(pod_view(item) for item in cluster.list(PODS)),
+        pods=tuple(pod_view(item) for item in pods),
         vms=tuple(
             vm_view(item, instances.get((item["metadata"]["namespace"], item["metadata"]["name"])))
             for item in machines or ()
@@ -133,6 +136,7 @@ def observe(
         claims=claims,
         more=more,
         nodes_show=sides(evidence or {}, nic),
+        versions=kube_ovn_versions(pods),
     )
 
 

@@ -77,6 +77,17 @@ def pod_view(pod: Object) -> PodView:
     )
 
 
+def kube_ovn_versions(pods: Iterable[Object]) -> tuple[str, ...]:
+    """The versions of Kube-OVN that run, by its images: one, or several while it is upgraded."""
+    images = {
+        container.get("image", "").partition("@")[0].rpartition("/")[2]
+        for pod in pods
+        if (pod["metadata"].get("labels") or {}).get("component") == "network"
+        for container in (pod.get("spec") or {}).get("containers") or []
+    }
+    return tuple(sorted(name.removeprefix("kube-ovn:") for name in images if name.startswith("kube-ovn:")))
+
+
 def _owner(metadata: Object, kind: str) -> str | None:
     """The name of the owner of that kind."""
     return next((owner["name"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == kind), None)

@@ -493,6 +493,12 @@ ansible_facts:
       type: list
       elements: str
       sample: []
+    kubeovn_versions:
+      description: The versions of Kube-OVN that run, by its pods' images. Several while it is upgraded.
+      returned: success
+      type: list
+      elements: str
+      sample: [v1.14.10]
 """
 
 from typing import Any

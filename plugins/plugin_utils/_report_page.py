@@ -24,8 +24,10 @@ from ansible_collections.kubeovn.core.plugins.plugin_utils._site_view import (
     HEALTHS,
     OK,
     UNJUDGED,
+    UNSEEN,
     WARNING,
     Eip,
+    Gateway,
     SiteView,
 )
 from markupsafe import Markup
@@ -279,18 +281,9 @@ def _row(index: int, eip: Eip) -> Markup:
 
 
 def _gateways(view: SiteView) -> Markup:
-    template = (
-        '<tr><th scope="row">{}</th><td class="num">{}</td><td><span class="chip {}">{}</span></td><td>{}</td></tr>'
-    )
+    template = '<tr><th scope="row">{}</th><td class="num">{}</td><td>{}</td><td>{}</td></tr>'
     rows = [
-        fill(
-            template,
-            one.name,
-            one.priority,
-            OK if one.ready else ERROR,
-            "ready" if one.ready else "not ready",
-            "active" if one.active else "stands by",
-        )
+        fill(template, one.name, one.priority, _node(one), "active" if one.active else "stands by")
         for one in view.gateways
     ]
     body = BREAK.join(rows) or Markup('<tr><td colspan="4">There is no gateway.</td></tr>')
@@ -307,6 +300,16 @@ def _gateways(view: SiteView) -> Markup:
 </table>
 </section>"""
     return fill(page, port=port, body=body)
+
+
+def _node(one: Gateway) -> Markup:
+    """What Kubernetes says of a gateway's node, and what that showed itself."""
+    parts = [(one.ready, "ready" if one.ready else "not ready")]
+    parts += [(one.link == "up", f"NIC {one.link}")] if one.link != UNSEEN else []
+    parts += [(one.tunnels == "up", f"tunnels {one.tunnels}")] if one.tunnels not in (UNSEEN, "none") else []
+    chips = [fill('<span class="chip {}">{}</span>', OK if right else ERROR, text) for right, text in parts]
+    unseen = Markup("<small>NIC and tunnels were not looked at</small>") if one.link == one.tunnels == UNSEEN else EMPTY
+    return Markup(" ").join(chips) + unseen
 
 
 def _failover(measurements: Sequence[Mapping[str, Any]]) -> Markup:

@@ -49,9 +49,21 @@ def audit(
         "unjudged": list(view.unjudged),
         "compared": before is not None,
         "changes": differences,
+        "versions": {"before": _versions(before or {}), "now": _versions(nat)},
         "failures": failures,
-        "lines": list(_lines(view, differences)),
+        "lines": [*_version_lines(before, nat), *_lines(view, differences)],
     }
+
+
+def _versions(nat: Mapping[str, Any]) -> str:
+    """The versions of Kube-OVN in words; empty when they are not known."""
+    return ", ".join(map(str, nat.get("versions") or ()))
+
+
+def _version_lines(before: Mapping[str, Any] | None, nat: Mapping[str, Any]) -> list[str]:
+    """Another version is what an upgrade is for: told, and no difference that could be a failure."""
+    was, now = _versions(before or {}), _versions(nat)
+    return [f"Kube-OVN was {was or 'unknown'}, is {now or 'unknown'}"] if before is not None and was != now else []
 
 
 def _failures(view: SiteView, fail_on: str) -> list[str]:

@@ -23,6 +23,7 @@ FLOATING, SOURCE, PORTS = "floating", "source", "ports"  # what an address does 
 USES = {"dnat_and_snat": FLOATING, "snat": SOURCE, "dnat": PORTS, "fip": FLOATING}
 NEEDED = ("cluster", "gateways", "active_gateway", "router_port", "nat_rules", "claims", "findings", "unjudged")
 NO_GATEWAY = "no_active_gateway"
+UNSEEN = "unverified"  # what only the node itself can show, and nobody asked it
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Gateway:
     priority: int
     ready: bool
     active: bool
+    link: str = UNSEEN  # of its external NIC, as its node showed it
+    tunnels: str = UNSEEN  # the worst of its BFD sessions with the other gateways
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,14 @@ def site_view(nat: Mapping[str, Any]) -> SiteView:
 
 
 def _gateway(row: Mapping[str, Any]) -> Gateway:
-    return Gateway(str(row["node"] or row["chassis"]), int(row["priority"]), bool(row["ready"]), bool(row["active"]))
+    return Gateway(
+        name=str(row["node"] or row["chassis"]),
+        priority=int(row["priority"]),
+        ready=bool(row["ready"]),
+        active=bool(row["active"]),
+        link=str(row.get("link", UNSEEN)),
+        tunnels=str(row.get("bfd", UNSEEN)),
+    )
 
 
 class _Judge:

@@ -120,7 +120,7 @@ def test_facts_are_the_same_under_their_names() -> None:
     assert not result["failed"], result.get("msg")
     told = info()
     names = ["cluster", "gateways", "active_gateway", "router_port", "external_switch", "nat_rules", "claims"]
-    names += ["findings", "unjudged"]
+    names += ["findings", "unjudged", "versions"]
     assert result["ansible_facts"] == {f"kubeovn_{name}": told[name] for name in names}
     assert set(result) - {"failed"} == {"ansible_facts", "changed"}
     assert result["changed"] is False

@@ -218,6 +218,7 @@ def test_nothing_configured_is_told_as_nothing() -> None:
         "claims": [],
         "findings": [],
         "unjudged": ["ConfigMap ovn-external-gw-config: whether OVN does what it says"],
+        "versions": [],
     }
 
 

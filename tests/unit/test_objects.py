@@ -10,6 +10,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import Gateway
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
     gateway_node,
     kept_addresses,
+    kube_ovn_versions,
     launcher_sync,
     pod_view,
     vm_view,
@@ -162,3 +163,22 @@ def test_what_virt_controller_copies_to_launcher_pods(words: list[str], found: s
     other = {"metadata": {"name": "shop", "namespace": "kubevirt"}, "spec": spec}
     assert launcher_sync([kubevirt]) == found
     assert launcher_sync([other]) == set()
+
+
+def image(text: str, **labels: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "p", "namespace": "kube-system", "labels": labels},
+        "spec": {"containers": [{"image": text}]},
+    }
+
+
+def test_the_version_of_kube_ovn_is_that_of_its_images() -> None:
+    pods = [
+        image("docker.io/kubeovn/kube-ovn:v1.14.10", component="network"),
+        image("registry.local:5000/kubeovn/kube-ovn:v1.15.0@sha256:0123", component="network"),
+        image("docker.io/kubeovn/kube-ovn@sha256:0123", component="network"),
+        image("docker.io/kubeovn/vpc-nat-gateway:v1.13.0", component="network"),
+        image("docker.io/somebody/kube-ovn:v0.1"),
+        {"metadata": {"name": "p", "namespace": "default"}, "spec": None},
+    ]
+    assert kube_ovn_versions(pods) == ("v1.14.10", "v1.15.0")

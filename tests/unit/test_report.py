@@ -177,6 +177,24 @@ def test_measurements_of_failovers_come_with_the_longest_silence_first() -> None
     assert "20 more addresses, none of them silent for longer" in page
 
 
+def test_what_gateways_showed_of_themselves_is_told() -> None:
+    page = site_report(nat(1))
+    assert page.count("NIC and tunnels were not looked at") == 3
+    rows = nat(1)["gateways"]
+    for row, link, bfd in zip(rows, ("up", "down", "up"), ("up", "down", "none"), strict=True):
+        row |= {"link": link, "bfd": bfd}
+    page = site_report(nat(1, gateways=rows))
+    assert "not looked at" not in page
+    chips = re.findall(r'<span class="chip (ok|error)">((?:NIC|tunnels) \w+)</span>', page)
+    assert chips == [
+        ("ok", "NIC up"),
+        ("ok", "tunnels up"),
+        ("error", "NIC down"),
+        ("error", "tunnels down"),
+        ("ok", "NIC up"),
+    ]
+
+
 def test_each_way_of_a_failover_test_is_shown() -> None:
     targets = [{"address": "10.4.19.101", "sent": 150, "lost": 33, "silence": 3.6}]
     ways = [{"way": way, "from": "a", "to": to, "targets": targets} for way, to in (("drain", "b"), ("nic", None))]

@@ -50,6 +50,16 @@ def told(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, 
     return [(one["of"], one["name"], one["before"], one["after"]) for one in changes]
 
 
+def test_another_version_of_kube_ovn_is_told_and_is_no_failure() -> None:
+    before, after = nat(1, versions=["v1.14.10"]), nat(1, versions=["v1.14.10", "v1.15.0"])
+    result = site_audit(after, before=before, fail_on_change=True)
+    assert result["versions"] == {"before": "v1.14.10", "now": "v1.14.10, v1.15.0"}
+    assert result["lines"] == ["Kube-OVN was v1.14.10, is v1.14.10, v1.15.0"]
+    assert (result["changes"], result["failures"]) == ([], [])
+    assert site_audit(after, before=nat(1))["lines"] == ["Kube-OVN was unknown, is v1.14.10, v1.15.0"]
+    assert site_audit(after)["lines"] == site_audit(after, before=after)["lines"] == []
+
+
 def test_the_same_twice_is_no_difference() -> None:
     """Nor are priorities that were written anew, a chassis with another name, or another pod of the same machine."""
     before, after = nat(3, 1), nat(3, 1)
