@@ -117,4 +117,4 @@ def test_killed_at_each_write_and_run_again(live: Live, case: Case) -> None:
         assert succeed(case.run)["changed"], f"killed at {writes}"
         eventually(lambda: picture(live), lambda seen: seen == wished, 60, f"killed at {writes}, all is like {wished}")
         assert not succeed(case.run)["changed"], f"killed at {writes}"
-    assert number > 2, writes
+    assert number > 1, "a run that writes nothing proves nothing"
