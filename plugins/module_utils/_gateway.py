@@ -69,6 +69,7 @@ class Observed:
     overlays: Mapping[str, str] = field(default_factory=dict)  # the other subnets' CIDRs, by name
     users: tuple[str, ...] = ()  # custom VPCs that are connected to the switch
     ovn_eips: Mapping[str, str] = field(default_factory=dict)  # address -> name of the OvnEip
+    claims: Mapping[str, str] = field(default_factory=dict)  # address -> whose EIP it is, also while it has no NAT row
     eip_snat: bool = True  # whether the controller was started with EIP and SNAT
     vlan_flag: int | None = None  # VLAN of the external network that it was started with; None: nobody knows
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # what nodes showed of themselves

@@ -195,7 +195,7 @@ def _distributed_problems(gateway: ExternalGateway, seen: Observed) -> Iterator[
 
 
 def _mac(asked: str | None, own: IPv4Interface | None, seen: Observed, problems: list[Problem]) -> str:
-    """The router port's MAC. When none is asked for: the one in use, else the one on record, else one derived."""
+    """The router port's MAC. When none is asked for: the one on record, else the one in use, else one derived."""
     users = _macs_in_use(seen)
     if asked:
         mac = parse_mac("nic_mac", asked, problems)
@@ -203,11 +203,12 @@ def _mac(asked: str | None, own: IPv4Interface | None, seen: Observed, problems:
             hint = "take another, or leave nic_mac out for one that is derived"
             problems.append(Problem("nic_mac", f"{mac} is in use by {users[mac]}", hint))
         return mac or ""
-    if seen.ovn.router_port:
-        return seen.ovn.router_port.mac.lower()
-    recorded = parse_mac("", (seen.config_map or {}).get("nic-mac", ""), [])
-    if recorded and recorded not in users:
-        return recorded
+    # What is on record was asked for once; a port that differs was changed behind it.
+    port = seen.ovn.router_port
+    for known in ((seen.config_map or {}).get("nic-mac", ""), port.mac if port else ""):
+        mac = parse_mac("", known, [])
+        if mac and mac not in users:
+            return mac
     return next(mac for mac in derived_macs(own.ip) if mac not in users) if own else ""
 
 
@@ -242,6 +243,8 @@ def _users_of(address: IPv4Address, seen: Observed) -> Iterator[str]:
     name = seen.ovn_eips.get(text)
     if name and name != seen.ovn.names.router_port:
         yield f"OvnEip {name}"
+    if text in seen.claims and text not in _own_addresses(seen):
+        yield f"an EIP that {seen.claims[text]} has claimed"
 
 
 def _networks(cidr: str) -> list[IPv4Network]:
@@ -273,11 +276,15 @@ def _shared(seen: Observed) -> set[str]:
 
     A disabled gateway has no port and keeps its NAT rows: then the address is on record only.
     """
-    port = seen.ovn.router_port
-    networks = port.networks if port else [(seen.config_map or {}).get("nic-ip", "")]
-    own = {network.split("/")[0] for network in networks}
+    own = _own_addresses(seen)
     others = {rule.external_ip for rule in seen.ovn.nat_rules if rule.type != "snat"}
     return {rule.external_ip for rule in seen.ovn.nat_rules if rule.external_ip in own} - others
+
+
+def _own_addresses(seen: Observed) -> set[str]:
+    port = seen.ovn.router_port
+    networks = port.networks if port else [(seen.config_map or {}).get("nic-ip", "")]
+    return {network.split("/")[0] for network in networks}
 
 
 def _eips(seen: Observed) -> dict[IPv4Address, str]:
@@ -304,6 +311,12 @@ def absent_problems(seen: Observed) -> list[Problem]:
         )
         for rule in sorted(seen.ovn.nat_rules, key=lambda rule: rule.external_ip)
     ]
+    rows = {rule.external_ip for rule in seen.ovn.nat_rules}
+    for address, holder in sorted(seen.claims.items()):
+        if address not in rows:  # of a stopped machine nothing else tells
+            text = f"{holder} has claimed it, though OVN has no rule of it now"
+            hint = f"release it first: kubeovn.core.ovn_eip with state=absent, or pruned if nobody has it; {force}"
+            problems.append(Problem(f"EIP {address}", text, hint))
     if seen.subnet:
         text = f"describes the external network too ({seen.subnet.cidr})"
         problems.append(Problem(f"Subnet {switch}", text, f"delete it first; {force}"))

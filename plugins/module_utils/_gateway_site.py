@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.kubeovn.core.plugins.module_utils._claims import SELECTOR, claims_of, identity
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    LEASES,
     NODES,
     OVN_EIPS,
     POD_EXEC,
@@ -51,14 +53,18 @@ RIGHTS_HINT = "docs/rbac.yml lists the rights needed"
 
 
 class GatewaySite:
-    """One cluster's gateway. holders: whether the ports of EIPs' holders are looked at, as a distributed one needs."""
+    """One cluster's gateway.
+
+    homes: the namespaces of the ConfigMap and of claims. holders: whether the ports of EIPs' holders are looked at, as
+    a distributed gateway needs.
+    """
 
     def __init__(
-        self, cluster: Cluster, ovn: Northbound, namespace: str, evidence: Mapping[str, Evidence], holders: bool
+        self, cluster: Cluster, ovn: Northbound, homes: tuple[str, str], evidence: Mapping[str, Evidence], holders: bool
     ) -> None:
         self.ovn = ovn
         self._cluster = cluster
-        self._namespace = namespace
+        self._namespace, self._claims_namespace = homes
         self._evidence = dict(evidence)
         self._holders = holders
         self._lasting: dict[str, Any] | None = None
@@ -103,8 +109,19 @@ class GatewaySite:
                 for name, one in eips.items()
                 if ((one.get("spec") or {}).get("externalSubnet") or switch) == switch and (address := _address(one))
             },
+            "claims": self._claims(),
             **self._flags(),
         }
+
+    def _claims(self) -> dict[str, str]:
+        """Who has which address; nothing where claims cannot be seen."""
+        try:
+            claims, _unreadable = claims_of(self._cluster.list(LEASES, self._claims_namespace, SELECTOR))
+        except ClusterError as error:
+            if error.status == 403:  # those in service are seen in OVN all the same
+                return {}
+            raise
+        return {claim.address: identity(claim) for claim in claims}
 
     def _subnet(self, spec: Mapping[str, Any]) -> ExternalSubnet:
         """The Subnet that is named like the switch, with its Vlan when it has one."""

@@ -43,8 +43,9 @@ def work(module: AnsibleModule, cluster: Cluster) -> Mapping[str, Any]:
     gateway, problems = _asked(params, seen)
     timeout = params["wait_timeout"] if params["wait"] else 0
     doing = Run(gateway, site, seen, SystemClock(), timeout, force=params["force"])
-    if problems:  # there is no plan for this, but what every plan needs can be looked at
-        refuse([*problems, *_hindrances(site, doing, WRITES, seen)])
+    if problems:  # there is no plan for such a gateway, but what every plan needs can be looked at
+        needed = WRITES if gateway else [step.action for step in plan(None, seen).steps]
+        refuse([*problems, *_hindrances(site, doing, needed, seen)])
     timers = {} if gateway else bfd_options(params["bfd"], [])
     steps = phases.timed("plan", lambda: plan(gateway, seen, timers))
     actions = [step.action for step in steps.steps]
@@ -76,7 +77,8 @@ def _hindrances(site: GatewaySite, doing: Run, actions: Sequence[str], seen: Obs
 def _site(params: Mapping[str, Any], cluster: Cluster) -> GatewaySite:
     evidence = evidence_of(params["node_evidence"] or {})
     holders = params["type"] == "distributed" and params["state"] == "present"
-    return GatewaySite(cluster, open_ovn(params, cluster), params["configmap_namespace"], evidence, holders)
+    homes = (params["configmap_namespace"], params["claims_namespace"])
+    return GatewaySite(cluster, open_ovn(params, cluster), homes, evidence, holders)
 
 
 def _look(site: GatewaySite) -> Observed:

@@ -102,8 +102,8 @@ options:
   nic_mac:
     description:
       - MAC address of the logical router port.
-      - When it is left out, a router port keeps the one that it has, and a new one gets a stable, locally
-        administered MAC that is derived from O(nic_ip).
+      - When it is left out, the one on record in the ConfigMap stays, or else the router port's own where that is
+        unicast and nobody else's. A new gateway gets a stable, locally administered MAC that is derived from O(nic_ip).
       - After a change the neighbours know the old one until they ask again, for seconds. Role
         P(kubeovn.core.external_gateway#role) tells them at once, with RV(announce).
     type: str
@@ -150,6 +150,12 @@ options:
       - With O(state=absent), remove the gateway although it is in use. NAT rows and policies of EIPs stay.
     type: bool
     default: false
+  claims_namespace:
+    description:
+      - Namespace of the Leases in which M(kubeovn.core.ovn_eip) keeps who has which address. A stopped machine's EIP is
+        seen there alone. Without the right to list them only EIPs in service count.
+    type: str
+    default: kubeovn-core
   configmap_namespace:
     description:
       - Namespace of the ConfigMap, where the controller was told to look for it elsewhere.
@@ -400,6 +406,7 @@ def main() -> None:
         "bfd": {"type": "dict", "options": timers},
         "max_disruption": {"type": "str", "choices": ["none", "brief", "any"], "default": "any"},
         "force": {"type": "bool", "default": False},
+        "claims_namespace": {"type": "str", "default": "kubeovn-core"},
         "configmap_namespace": {"type": "str", "default": "kube-system"},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 120},

@@ -49,6 +49,8 @@ CHANGES = (
     Change("standbys reordered", (G1, G1), {}, TURNED),
     Change("active gateway removed, by the role", (G1, G3), TURNED, WITHOUT_FIRST, None, role=True),
     Change("gateway added as the first, by the role", (G3, G1), WITHOUT_FIRST, {}, None, role=True),
+    # Were the old one taken out first, the time until the new ones are there would be lost.
+    Change("all gateways replaced", (G1, G2), {"nodes": [G1]}, {"nodes": [G2, G3]}, 30),
 )
 
 

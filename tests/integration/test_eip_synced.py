@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import LAB, run
+from support.commands import run
 from support.eip_lab import EIP, ROUTED, gateway, machine, runs
 from support.fleet import alone
-from support.lab import Lab
+from support.lab import LAB, Lab
 from support.live import Live, eventually
 
 pytestmark = pytest.mark.full

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import SUBNETS, VPCS, Cluster, Resource
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_check import absent_problems, site_problems, wanted
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway_site import GatewaySite
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Names, NatRule, Ovn
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Names, NatRule, Ovn, RouterPort
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from support.gateway_cases import MACS, bare, gateway, run, up
 from support.gateway_world import World
@@ -131,7 +131,7 @@ class Objects:
     def get(self, _kind: Resource, _namespace: str | None, _name: str) -> None:
         return None
 
-    def list(self, kind: Resource, **_options: bool) -> Sequence[Mapping[str, Any]]:
+    def list(self, kind: Resource, *_where: str, **_options: bool) -> Sequence[Mapping[str, Any]]:
         return {VPCS: [self._vpc], SUBNETS: self._subnets}.get(kind, [])
 
     def may(self, verb: str, _kind: Resource, _namespace: str | None, _name: str | None) -> bool:
@@ -150,7 +150,7 @@ class Databases:
 
 def site_of(vpc: Mapping[str, Any], subnets: Mapping[str, Any], denied: str = "") -> GatewaySite:
     cluster, ovn = cast(Cluster, Objects(vpc, subnets, denied)), cast(Northbound, Databases())
-    return GatewaySite(cluster, ovn, "kube-system", {}, holders=False)
+    return GatewaySite(cluster, ovn, ("kube-system", "kubeovn-core"), {}, holders=False)
 
 
 def test_only_what_the_default_vpc_routes_is_an_overlay() -> None:
@@ -203,6 +203,46 @@ def test_a_mac_left_out_is_kept_or_derived() -> None:
     world = bare()
     world.config_map = {"nic-mac": MACS[1]}
     assert wanted(options, world.observe())[0].nic_mac == MACS[1]
+    assert wanted(options, bare().observe())[0].nic_mac == fresh
+
+
+@pytest.mark.parametrize("spoilt", [MACS[1], "01:00:5e:00:00:01"])
+def test_a_mac_that_was_changed_by_hand_is_put_right_where_none_is_asked_for(spoilt: str) -> None:
+    world = up()
+    world.mac = spoilt
+    asked, problems = wanted({**OPTIONS, "nic_mac": None}, world.observe())
+    assert problems == []
+    assert asked.nic_mac == MACS[0]
+    run(asked, world)
+    assert world.mac == MACS[0]
+
+
+def test_a_mac_that_cannot_stay_is_not_taken_over() -> None:
+    """Without a record the router port's own counts, unless it is multicast or another router port's."""
+    options = {**OPTIONS, "nic_mac": None}
+    seen = up().observe()
+    assert wanted(options, replace(seen, config_map={}))[0].nic_mac == MACS[0]
+    other = RouterPort("p", "tenant-external", MACS[0].upper(), ("10.4.19.99/24",))
+    taken = replace(seen, ovn=replace(seen.ovn, other_ports=(other,)))
+    fresh = wanted(options, bare().observe())[0].nic_mac
+    assert wanted(options, taken)[0].nic_mac == fresh
+    world = up()
+    world.mac, world.config_map = "01:00:5e:00:00:01", {}
+    assert wanted(options, world.observe())[0].nic_mac == fresh
+
+
+def test_an_eip_that_is_only_claimed_counts_as_one() -> None:
+    """A stopped machine has no NAT row."""
+    claims = {"10.4.19.254": "VirtualMachine default/off", "10.4.19.101": "Pod default/on"}
+    [problem] = wanted(OPTIONS, replace(bare().observe(), claims=claims))[1]
+    assert (problem.path, "VirtualMachine default/off" in problem.text) == ("nic_ip", True)
+    seen = replace(up().observe(), claims=claims)
+    assert wanted(OPTIONS, seen)[1] == [], "the address that it has already may be a source address too"
+    in_service = NatRule("n", "dnat_and_snat", "10.4.19.101", "10.253.0.5")
+    found = absent_problems(replace(seen, ovn=replace(seen.ovn, nat_rules=(in_service,))))
+    assert [problem.path for problem in found] == ["EIP 10.4.19.101", "EIP 10.4.19.254"]
+    assert "still uses the gateway" in found[0].text
+    assert "has claimed it" in found[1].text
 
 
 def test_a_gateway_in_use_is_not_removed() -> None:
