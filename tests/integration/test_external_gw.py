@@ -87,8 +87,8 @@ IN_NB = {
     "localnet addresses": f"lsp-set-addresses {LOCALNET} 0a:00:00:00:00:09",
     "localnet options": f"lsp-set-options {LOCALNET} network_name=lost",
     "localnet tag": f"set Logical_Switch_Port {LOCALNET} tag=7",
-    "mac": f"set Logical_Router_Port {PORT} mac=16\\:52\\:f3\\:13\\:6a\\:99",
-    "networks": f"set Logical_Router_Port {PORT} networks=10.4.19.240/24",
+    "mac": f'set Logical_Router_Port {PORT} mac="16:52:f3:13:6a:99"',
+    "networks": f'set Logical_Router_Port {PORT} networks="10.4.19.240/24"',
 }
 IN_KUBERNETES: dict[str, tuple[str, ...]] = {
     "label": ("label", "node", G2, f"{LABEL}=false", "--overwrite"),
@@ -155,7 +155,7 @@ def members(picture: Picture) -> dict[str, tuple[Any, Any] | None]:
 def test_a_mac_changed_by_hand_is_put_right_where_none_is_asked_for(site: Truth) -> None:
     spoil(site, "mac")
     assert actions(done(nic_mac=None)) == ["set_router_port"]
-    assert site.port() == (SITE["nic_mac"], SITE["nic_ip"])
+    assert site.port() == [SITE["nic_mac"], SITE["nic_ip"]]
 
 
 def test_a_site_that_was_built_by_hand_is_taken_over(truth: Truth) -> None:
@@ -163,7 +163,7 @@ def test_a_site_that_was_built_by_hand_is_taken_over(truth: Truth) -> None:
     done()
     data = truth.data()
     done(state="absent", force=True)
-    metadata = {"name": CONFIG_MAP[1], "namespace": "kube-system"}
+    metadata = {"name": CONFIG_MAP[-1], "namespace": "kube-system"}
     truth.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
     until(lambda: len(truth.gateways()) == len(NODES) and truth.active() is not None, "the controller has made it")
     result = done()
