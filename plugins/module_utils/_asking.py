@@ -37,7 +37,7 @@ def ask_all(
     argv: list[str], addresses: list[str], parallel: int, tries: int, delay: float, timeout: float
 ) -> list[Answer]:
     """The answers, in the order of the addresses."""
-    with ThreadPoolExecutor(max(1, parallel)) as pool:
+    with ThreadPoolExecutor(parallel) as pool:
         return list(pool.map(lambda address: _ask(words_for(argv, address), address, tries, delay, timeout), addresses))
 
 

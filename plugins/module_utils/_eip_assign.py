@@ -41,9 +41,7 @@ class Wishes:
     rotation: str | None = None  # the rotation's name: who has an address from it keeps that
     busy: frozenset[str] = frozenset()  # addresses that somebody on the wire answers for
     reserved: frozenset[str] = frozenset()  # addresses that other EIPs of the task name
-    former: frozenset[str] = (
-        frozenset()
-    )  # addresses that were somebody's when the task began: drawn when all others are
+    former: frozenset[str] = frozenset()  # addresses that were somebody's when the task began: drawn last
 
 
 def adopted(site: Site) -> list[Eip]:

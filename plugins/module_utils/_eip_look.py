@@ -61,7 +61,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
 Objects = list[dict[str, Any]]
 ABSENT = 404
 FORBIDDEN = 403
-NARROW = " of other namespaces: who else has an address is seen by its claim only"
+NARROW = "of other namespaces: who else has an address is seen by its claim only"
 
 
 @dataclass
@@ -77,8 +77,9 @@ class Eyes:
         """One LIST of each kind that matters, all at once, then one read of OVN: in this order, see Observed."""
         namespaces = sorted({eip.holder.namespace for eip in desired})
         unseen: list[str] = []
-        pods, vms, vmis, deployments, nodes, ovn_eips, leases, config = self._lists(namespaces, unseen)
-        narrow = any(text.endswith(NARROW) for text in unseen)
+        narrow: list[str] = []  # kinds that are seen in the task's namespaces only
+        pods, vms, vmis, deployments, nodes, ovn_eips, leases, config = self._lists(namespaces, unseen, narrow)
+        unseen += [f"{kind} {NARROW}" for kind in narrow]
         instances = {_key(item): item for item in vmis or ()}
         claims, unreadable = claims_of(leases or ())
         observed = _with_config(
@@ -116,11 +117,11 @@ class Eyes:
         """The claims alone, after another run was faster. Without selector: a Lease that only looks like one counts."""
         return claims_of(self.cluster.list(LEASES, self.claims_namespace))
 
-    def _lists(self, namespaces: Sequence[str], unseen: list[str]) -> Sequence[Any]:
+    def _lists(self, namespaces: Sequence[str], unseen: list[str], narrow: list[str]) -> Sequence[Any]:
         """All that is listed, in the order of these calls; None for a kind that the cluster does not know."""
         cluster = self.cluster
         kinds = (PODS, VMS, VMIS, DEPLOYMENTS)
-        calls: list[Callable[[], Any]] = [partial(self._wide, kind, namespaces, unseen) for kind in kinds]
+        calls: list[Callable[[], Any]] = [partial(self._wide, kind, namespaces, narrow) for kind in kinds]
         calls += [partial(self._optional, kind, unseen) for kind in (NODES, OVN_EIPS)]
         # First: a machine that is made and claimed meanwhile must not look like one that is gone.
         leases = cluster.list(LEASES, self.claims_namespace)
@@ -130,14 +131,14 @@ class Eyes:
                 raise answer
         return [*answers[:-1], leases, answers[-1]]
 
-    def _wide(self, kind: Resource, namespaces: Sequence[str], unseen: list[str]) -> Objects | None:
+    def _wide(self, kind: Resource, namespaces: Sequence[str], narrow: list[str]) -> Objects | None:
         """All objects of a kind; with rights in single namespaces only, those of the task's."""
         try:
             return self._known(kind, None)
         except ClusterError as error:
             if error.status != FORBIDDEN or not namespaces:
                 raise
-        unseen.append(kind.plural + NARROW)
+        narrow.append(kind.plural)
         answers = [self._known(kind, namespace) for namespace in namespaces]
         return None if None in answers else [item for answer in answers for item in answer or ()]
 

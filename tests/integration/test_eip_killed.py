@@ -12,15 +12,14 @@ from typing import Any
 
 import pytest
 from support.eip_lab import Picture, gateway, machine, picture, pod, runs
-from support.fleet import Process, alone
-from support.gate import Gated
+from support.fleet import alone
+from support.killing import killed
 from support.lab import Lab
 from support.live import Live, eventually
 
 VM, POD = "killed-vm", "killed-pod"
 ONE, TWO = "10.4.19.206", "10.4.19.207"
 POOL = f"{ONE}-{TWO}"
-DEADLINE = 120.0
 
 Options = dict[str, Any]
 
@@ -113,19 +112,6 @@ def begin(case: Case, live: Live, empty: Picture) -> None:
 def comes(live: Live, wished: Picture) -> None:
     """All is so; Kube-OVN's `routed` may come a moment after the module is content."""
     eventually(lambda: picture(live), lambda seen: seen == wished, 30, f"all is like {wished}")
-
-
-def killed(options: Options, number: int, done: bool) -> tuple[bool, list[str]]:
-    """A run with SIGKILL at this write: whether it had so many, and the writes until then."""
-    with Gated(number, done) as way:
-        process = Process("ovn_eip", options | way.options)
-        try:
-            eventually(lambda: way.gate.held.is_set() or process.ended, bool, DEADLINE, "the write, or the run's end")
-        finally:
-            said = process.kill()
-        held = way.gate.held.is_set()
-        assert held or '"failed": true' not in said, said
-        return held, list(way.gate.writes)
 
 
 @pytest.mark.parametrize("done", [False, pytest.param(True, marks=pytest.mark.full)], ids=["before", "after"])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from support.eip_lab import claims
-from support.fleet import Process, alone
-from support.gate import Gated
+from support.fleet import alone
+from support.killing import killed
 from support.lab import Lab
 from support.live import Live, eventually
 from support.vpc_site import FAR, NAMESPACE, NEAR, RULES, balancers, clear, objects, rows, standing
@@ -19,7 +19,6 @@ pytestmark = pytest.mark.full
 ONE, TWO = "10.4.19.213", "10.4.19.214"
 GENERAL = ("state", "reassign", "rotate", "rotation")
 PORTS = [{"external": 2222, "internal": 22}]
-DEADLINE = 120.0
 
 Options = dict[str, Any]
 Picture = dict[str, Any]
@@ -87,19 +86,6 @@ def begin(case: Case, live: Live) -> None:
     clear(live)
     for options in case.first:
         succeed(options)
-
-
-def killed(options: Options, number: int) -> tuple[bool, list[str]]:
-    """A run with SIGKILL at this write: whether it had so many, and the writes until then."""
-    with Gated(number) as way:
-        process = Process("ovn_eip", options | way.options)
-        try:
-            eventually(lambda: way.gate.held.is_set() or process.ended, bool, DEADLINE, "the write, or the run's end")
-        finally:
-            said = process.kill()
-        held = way.gate.held.is_set()
-        assert held or '"failed": true' not in said, said
-        return held, list(way.gate.writes)
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])

@@ -25,6 +25,15 @@ CLAIMS = ("create_namespace", "claim", "release_claim")
 Pair = tuple[Holder, "str | None"]
 
 
+def vm_and_pod() -> World:
+    """A running VM and a pod, without EIPs, as Kube-OVN has made them."""
+    world = World()
+    world.add_vm("testing", "10.253.0.2")
+    world.add_pod("web", "10.253.0.3")
+    world.controller()
+    return world
+
+
 def ask(*pairs: Pair, kind: str = "fip") -> list[Eip]:
     """A request as the module builds it."""
     return [Eip(holder, address, f"eips[{index}]", kind) for index, (holder, address) in enumerate(pairs)]

@@ -11,18 +11,14 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import ad
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import is_late
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder
-from support.eip_cases import ask, claimed, draw, drive, left, look, matches, refusals, rules, run, steps_of
+from support.eip_cases import ask, claimed, draw, drive, left, look, matches, refusals, rules, run, steps_of, vm_and_pod
 from support.eip_world import World
 
 
 @pytest.fixture
 def world() -> World:
     """One running VM, one pod, both without EIP and routed."""
-    world = World()
-    world.add_vm("testing", "10.253.0.2")
-    world.add_pod("web", "10.253.0.3")
-    world.controller()
-    return world
+    return vm_and_pod()
 
 
 VM = Holder("VirtualMachine", "default", "testing")

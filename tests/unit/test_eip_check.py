@@ -10,7 +10,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_ask import reque
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Problem
-from support.eip_cases import refusals, wish
+from support.eip_cases import refusals, vm_and_pod, wish
 from support.eip_world import World
 
 WEB = Holder("Pod", "default", "web")
@@ -20,11 +20,7 @@ VM = Holder("VirtualMachine", "default", "testing")
 @pytest.fixture
 def world() -> World:
     """A running VM and a pod, without EIPs."""
-    world = World()
-    world.add_vm("testing", "10.253.0.2")
-    world.add_pod("web", "10.253.0.3")
-    world.controller()
-    return world
+    return vm_and_pod()
 
 
 def refused(world: World, holder: Holder, address: str | None, state: str = "present") -> list[tuple[str, str]]:

@@ -10,7 +10,21 @@ from typing import Any
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_ask import requests, wishes_of
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Problem
-from support.eip_cases import ask, assigned, claimed, draw, drive, left, look, matches, refusals, rules, run, wish
+from support.eip_cases import (
+    ask,
+    assigned,
+    claimed,
+    draw,
+    drive,
+    left,
+    look,
+    matches,
+    refusals,
+    rules,
+    run,
+    vm_and_pod,
+    wish,
+)
 from support.eip_world import World
 
 VM = Holder("VirtualMachine", "default", "testing")
@@ -35,11 +49,7 @@ PLAIN: dict[str, Any] = {
 @pytest.fixture
 def world() -> World:
     """A running VM and a pod, without EIPs."""
-    world = World()
-    world.add_vm("testing", "10.253.0.2")
-    world.add_pod("web", "10.253.0.3")
-    world.controller()
-    return world
+    return vm_and_pod()
 
 
 def asked(item: dict[str, Any], state: str = "present", kind: str = "fip") -> list[Problem]:
