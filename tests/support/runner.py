@@ -71,7 +71,9 @@ class Awx:
         switches = ["--check"] if template["job_type"] == "check" else []
         switches += ["--diff"] if template.get("diff_mode") else []
         runner = [str(BIN / "ansible-runner"), "run", str(private), "-p", template["playbook"], "-i", "1"]
-        runner += ["--cmdline", " ".join(switches)] if switches else []
+        runner += (
+            [f"--cmdline={' '.join(switches)}"] if switches else []
+        )  # one word, since argparse takes it for an option
         argv = ["unshare", "--mount", "sh", "-euc", READ_ONLY, "sh", str(private / "project"), *runner]
         pipe, both = subprocess.PIPE, subprocess.STDOUT
         env = {"PATH": os.environ["PATH"], "HOME": str(private / "tmp")}
