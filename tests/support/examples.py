@@ -156,8 +156,8 @@ def calls(example: Example) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield key.removeprefix(OURS), options or {}
 
 
-COMMAND = re.compile(r"^(ansible(?:-playbook|-doc)? (?:'[^']*'|[^\n\\']|\\.|\\\n)*)", re.MULTILINE)
-INLINE = re.compile(r"`(ansible(?:-playbook|-doc)? [^`]*kubeovn[^`]*)`")
+COMMAND = re.compile(r"^(ansible(?:-playbook|-doc|-inventory)? (?:'[^']*'|[^\n\\']|\\.|\\\n)*)", re.MULTILINE)
+INLINE = re.compile(r"`(ansible(?:-playbook|-doc|-inventory)? [^`]*kubeovn[^`]*)`")
 
 
 def commands() -> list[tuple[str, list[str]]]:

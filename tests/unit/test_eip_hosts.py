@@ -85,6 +85,13 @@ def test_a_distributed_rule_goes_through_the_machines_own_node() -> None:
     assert only(seen(rule(logical_port="testing.default", external_mac="0a:00:00:00:00:01"))).gateway == "w1"
 
 
+def test_a_distributed_rule_of_a_stopped_machine_goes_through_nobody() -> None:
+    distributed = rule(logical_port="testing.default", external_mac="0a:00:00:00:00:01")
+    stopped = replace(MACHINE, running=False, node=None, template_eip=EIP)
+    host = only(seen(distributed, vms=(stopped,), pods=(), kept={"10.253.0.11": ("default", "testing")}))
+    assert (host.attached, host.gateway) == (True, None)
+
+
 def test_machines_without_an_eip_and_plain_pods_are_no_hosts() -> None:
     plain = PodView("default", "plain", "p2", "w1", "Running", "10.253.0.12", "10.4.19.20", True, None)
     assert hosts_of(seen(rule("10.4.19.20", "10.253.0.12"), pods=(LAUNCHER, plain)), True) == []

@@ -41,6 +41,12 @@ def test_a_gap_without_time_stamps_is_measured_by_the_packets() -> None:
     assert parse_ping(HEAD + reply(1) + reply(12) + summary(12, 2)).silence(0.1) == 1.0
 
 
+def test_a_late_answer_is_no_silence() -> None:
+    """Packets that all came back, one of them late, as on a machine that has other things to do."""
+    ping = parse_ping(HEAD + reply(1, 100.0) + reply(2, 100.9) + reply(3, 101.0) + summary(3, 3))
+    assert ping.silence(0.1) == 0
+
+
 def test_a_silence_that_lasts() -> None:
     ping = parse_ping(HEAD + reply(1, 1.0) + reply(2, 1.1) + summary(12, 2))
     assert ping.silence(0.1) == 1.0

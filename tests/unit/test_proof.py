@@ -153,6 +153,18 @@ def test_each_fault_fails_its_step(fault: str) -> None:
     assert any(name.startswith(step) for name in failed), failed
 
 
+def test_the_evidence_of_a_step_tells_what_is_missing() -> None:
+    """And does not tell it of what is there."""
+    seen = working()
+    texts = " ".join(check["evidence"] for check in site_proof(seen, EXPECTED)["checks"])
+    assert "without its reroute policy" not in texts
+    seen["nat"]["nat_rules"][0]["policy"] = None
+    seen["nat"]["external_switch"]["ports"] = []
+    texts = " ".join(check["evidence"] for check in site_proof(seen, EXPECTED)["checks"])
+    assert "without its reroute policy" in texts
+    assert "ports of external: none" in texts
+
+
 def test_what_nobody_saw_is_unverified() -> None:
     seen = working() | {
         "nodes": {"g1": node(), "g2": {"unreachable": True, "msg": "no route to host"}},

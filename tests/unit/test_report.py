@@ -59,6 +59,7 @@ def test_addresses_without_a_rule_have_their_row() -> None:
     site["findings"] = [
         finding("eip_without_row", "error", "e", address="10.4.19.8", holder={**HOLDER, "name": "vm-8"})
     ]
+    site["findings"].append({**site["findings"][0], "code": "missing_reroute"})  # one row for both
     seen = [(eip.address, eip.health, eip.name) for eip in site_view(site).eips]
     assert seen == [
         ("10.4.19.8", "error", "vm-8"),

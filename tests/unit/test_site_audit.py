@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
+import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.kubeovn.core.plugins.filter.site_audit import site_audit
 from ansible_collections.kubeovn.core.plugins.filter.site_metrics import site_metrics
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import CODES
+from support.examples import blocks
 from support.prometheus import parse
 from support.report_cases import GATEWAYS, finding, nat
 
@@ -103,6 +106,10 @@ def test_each_difference_is_told() -> None:
         ("claim", "10.4.19.103", f"fip of {vm}2", ""),
         ("finding", "stale_row 10.4.19.101", "", "error: an error"),
     ]
+    lines = site_audit(after, "never", before)["lines"]
+    assert f"changed gateway {GATEWAYS[0]}: 1. of 3, active -> 1. of 3, stands by, not ready" in lines
+    assert f"changed claim 10.4.19.103: fip of {vm}2 -> gone" in lines
+    assert "changed finding stale_row 10.4.19.101: not there -> error: an error" in lines
     assert told(after, before)[-1] == ("finding", "stale_row 10.4.19.101", "error: an error", "")
     failures = site_audit(after, "never", before, fail_on_change=True)["failures"]
     assert failures == ["9 differences from before"]
@@ -128,6 +135,20 @@ def test_the_numbers_are_prometheus_text() -> None:
     assert named["kubeovn_gateway_active", GATEWAYS[1]] == 0
     codes = {dict(labels)["code"] for name, labels in samples if name == "kubeovn_findings"}
     assert codes == set(CODES), "each code has its series, found or not"
+
+
+def test_the_guides_alerts_ask_for_what_there_is() -> None:
+    """Each series and each label of the alerts in docs/audit.md is one that the metrics have."""
+    [alerts] = [yaml.safe_load(one.text) for one in blocks("docs/audit.md") if one.text.startswith("- ")]
+    samples = parse(site_metrics(nat(10, 3), 1, "berlin"))
+    known = {name: {key for other, labels in samples if other == name for key, _value in labels} for name, _ in samples}
+    assert len(alerts) == 4
+    for alert in alerts:
+        series = re.findall(r"kubeovn_\w+", alert["expr"])
+        labels = set(re.findall(r"(\w+)=", alert["expr"]))
+        labels |= {one for found in re.findall(r"by \(([^)]*)\)", alert["expr"]) for one in found.split(", ")}
+        assert series, alert
+        assert all(labels <= known[name] for name in series), alert
 
 
 def test_a_look_that_failed_says_so_and_nothing_else() -> None:
