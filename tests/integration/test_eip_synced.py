@@ -36,6 +36,7 @@ def synced(live: Live, keys: str) -> Iterator[None]:
     argv = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
     network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     os.kill(pid, signal.SIGKILL)
+    without_leader(live)
     inside = ["nsenter", f"--net=/proc/self/fd/{network}", "--", *argv, f"{FLAG}={keys}"]
     controller = subprocess.Popen(
         inside, pass_fds=(network,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -49,7 +50,13 @@ def synced(live: Live, keys: str) -> Iterator[None]:
         live.kubectl("delete", "deployment", "-n", "kubevirt", "virt-controller")
         controller.kill()
         controller.wait()
+        without_leader(live)
         run([LAB, "up", "--name", live.lab.name])
+
+
+def without_leader(live: Live) -> None:
+    """The next virt-controller need not wait until the lease of one that was killed has run out."""
+    live.kubectl("delete", "lease", "-n", "kubevirt", "virt-controller")
 
 
 def deployment(keys: str) -> dict[str, Any]:

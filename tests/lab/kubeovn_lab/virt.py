@@ -29,8 +29,8 @@ def start(lab: Lab) -> None:
         f"--exporter-image={IMAGE}",
         f"--prom-cert-file={lab.pki}/server.crt",
         f"--prom-key-file={lab.pki}/server.key",
-        "--leader-elect-lease-duration=6s",
-        "--leader-elect-renew-deadline=4s",
+        "--leader-elect-lease-duration=40s",  # who cannot renew it in time on a loaded machine ends for ever
+        "--leader-elect-renew-deadline=30s",
         "--leader-elect-retry-period=1s",
     ]
     processes.start(lab, "virt-controller", argv, netns=lab.netns("admin"))
