@@ -151,3 +151,10 @@ def test_no_private_paths() -> None:
             if private.search(line):
                 found.append(f"{path.relative_to(TOP)}:{number}: {line.strip()[:120]}")
     assert not found
+
+
+def test_each_guide_is_in_the_list_of_guides() -> None:
+    text = (TOP / "docs" / "README.md").read_text()
+    assert [
+        path.name for path in (TOP / "docs").glob("*.md") if f"]({path.name})" not in text and path.stem != "README"
+    ] == []
