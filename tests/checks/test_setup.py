@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""tests/tools/setup: a machine that cannot be served is told everything at once, and nothing is done to it."""
+"""Setting up: a machine that cannot be served is told everything at once, and untouched; README's way works."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.commands import TOP
+from support.commands import TOP, VENV, run
 
 SETUP = TOP / "tests" / "tools" / "setup"
 
@@ -49,3 +49,21 @@ def test_everything_that_is_wrong_is_said_at_once(elsewhere: dict[str, str]) -> 
 def test_a_second_time_there_is_nothing_to_do() -> None:
     done = subprocess.run([SETUP, "tools"], capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""
+
+
+@pytest.mark.full
+def test_the_readmes_installation(tmp_path: Path) -> None:
+    """From a clone to a collection that ansible-doc knows; those that Galaxy has are in the `ansible` package."""
+    [lines] = [part for part in (TOP / "README.md").read_text().split("\n\n") if "git clone" in part and "make" in part]
+    commands = "\n".join(line.strip() for line in lines.splitlines())
+    for told, here in (
+        ("git clone <this repository> && cd <it>", f"git clone --quiet {TOP} it && cd it"),
+        ("collection install", "collection install --no-deps --collections-path ../installed"),
+    ):
+        assert told in commands
+        commands = commands.replace(told, here)
+    shown = "ANSIBLE_COLLECTIONS_PATH=../installed ansible-doc kubeovn.core.ovn_eip"
+    path = f"{VENV / 'bin'}:{os.environ['PATH']}"
+    said = run(["bash", "-euc", f"{commands}\n{shown}"], cwd=tmp_path, env={"PATH": path}, tail=40)
+    assert "was installed successfully" in said
+    assert str(tmp_path / "installed") in said
