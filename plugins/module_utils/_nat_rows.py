@@ -12,6 +12,8 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
+from operator import itemgetter
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import FIP, NAT_TYPES, NatRule
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import Query, Row, to_set
@@ -25,18 +27,16 @@ COLUMNS = ("_uuid", "type", *ADDRESSES, "logical_port", "external_mac", "options
 # server. A MAC without a port means nothing to OVN, and whether a centralized rule is stateless only matters to who
 # changes it.
 USUAL = {"type": NAT_TYPES[FIP], "logical_port": to_set([])}
+addresses = itemgetter(*ADDRESSES)
 
 
 def nat_queries(identities: bool) -> list[Query]:
     """With identities one query for all rows whole. Else one for the usual rows by their addresses alone, and for each
-    column one for those rows, whole, that are unusual in it first."""
+    column one for the rows, whole, that are unusual in it: in more than one, they come more than once."""
     if identities:
         return [("NAT", COLUMNS, ())]
     same = [(name, "==", value) for name, value in USUAL.items()]
-    unusual = [
-        ("NAT", COLUMNS, [*same[:index], (name, "!=", value)]) for index, (name, _same, value) in enumerate(same)
-    ]
-    return [("NAT", ADDRESSES, same), *unusual]
+    return [("NAT", ADDRESSES, same), *(("NAT", COLUMNS, [(name, "!=", value)]) for name, value in USUAL.items())]
 
 
 def nat_rules(
@@ -47,9 +47,15 @@ def nat_rules(
     None: rows of other routers are among those that came without identity.
     """
     short, whole = ((), answers) if identities else (answers[0], answers[1:])
-    usual = [NatRule("", NAT_TYPES[FIP], row["external_ip"], row["logical_ip"]) for row in short]
-    rows = [row for answer in whole for row in answer]
-    others = tuple(nat_rule(row) for row in rows if row["_uuid"] in foreign)
+    rows = {row["_uuid"]: row for answer in whole for row in answer}
+    others = tuple(nat_rule(row) for key, row in rows.items() if key in foreign)
     if len(others) != len(foreign):
         return None
-    return (*usual, *(nat_rule(row) for row in rows if row["_uuid"] not in foreign)), others
+    return (*_usual(short), *(nat_rule(row) for key, row in rows.items() if key not in foreign)), others
+
+
+def _usual(rows: Sequence[Row]) -> Rules:
+    """The records of rows that came by their addresses alone. What a record has after them it has by default."""
+    start, rest = ("", NAT_TYPES[FIP]), tuple(NatRule._field_defaults.values())
+    make = partial(tuple.__new__, NatRule)  # what NatRule(...) does, without a frame of Python for each
+    return tuple([make((*start, *addresses(row), *rest)) for row in rows])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 from ansible_collections.kubeovn.core.plugins.module_utils._jsonrpc import (
@@ -220,7 +221,7 @@ class Client:
         A column that this server's schema does not have (an older OVN) is left out of the rows.
         """
         try:
-            answers = self.transact([_select(*query) for query in queries])
+            return self._selected(queries)
         except OvsdbError as error:
             known = self.columns() if error.code in ("syntax error", "unknown column") else {}
             there = [
@@ -229,10 +230,18 @@ class Client:
             ]
             if all(len(less[1]) == len(query[1]) for less, query in zip(there, queries, strict=True)):
                 raise
-            answers = self.transact([_select(*query) for query in there])
-        if not all(isinstance(answer.get("rows"), list) for answer in answers):
-            raise OvsdbError(f"{self.database}: a select was answered without rows")
-        return [answer["rows"] for answer in answers]
+            return self._selected(there)
+
+    def _selected(self, queries: Sequence[Query]) -> list[list[Row]]:
+        answers = self.transact([_select(*query) for query in queries])
+        for (table, columns, _where), answer in zip(queries, answers, strict=False):
+            rows = answer.get("rows")
+            if not isinstance(rows, list):
+                raise OvsdbError(f"{self.database}: a select was answered without rows")
+            if rows and not rows[0].keys() >= set(columns):  # as all the others have: they were decoded alike
+                lacking = ", ".join(sorted(set(columns) - rows[0].keys()))
+                raise OvsdbError(f"{self.database}: rows of {table} came without {lacking}")
+        return [answer["rows"] for answer in answers[: len(queries)]]
 
     def wait_until(
         self, queries: Sequence[Query], condition: Callable[[list[list[Row]]], FOUND], timeout: float
@@ -296,7 +305,7 @@ class Client:
             raise OvsdbError(f"{self.database}: transact was answered with {len(results)} incomplete results")
         try:
             return [_decode_result(result) for result in results]
-        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
             raise OvsdbError(f"{self.database}: transact was answered with values that are none of OVSDB's") from error
 
     def _failed(self, operations: Sequence[Operation], index: int, result: Mapping[str, Any]) -> OvsdbError:
@@ -357,10 +366,12 @@ def _select(table: str, columns: Sequence[str], where: Sequence[Condition]) -> O
 
 def _decode_result(result: Mapping[str, Any]) -> Row:
     decoded = {key: decode(value) for key, value in result.items() if key != "rows"}
-    for row in result.get("rows", ()):
-        for key, value in row.items():
-            if isinstance(value, list):
-                row[key] = decode(value)  # in its place: of a hundred thousand rows there is no second copy
     if "rows" in result:
-        decoded["rows"] = result["rows"]
+        decoded["rows"] = rows = result["rows"]
+        if rows and set(map(type, rows)) != {dict}:
+            raise TypeError("rows are objects")
+        for name in rows[0] if rows else ():  # all rows of a select have the same columns
+            if list in set(map(type, map(itemgetter(name), rows))):  # of plain values there is nothing to do in each
+                for row in rows:
+                    row[name] = decode(row[name])  # in its place: of a hundred thousand rows there is no second copy
     return decoded
