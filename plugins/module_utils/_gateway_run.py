@@ -198,20 +198,16 @@ class Run:
             self._site.ovn.cool_down()  # of a run that was killed
         self._site.ovn.warm_up(step.data["chassis"])
         patience = min(WARM_UP_PATIENCE, max(self._end - self._clock.monotonic(), 0.0))
-        try:
-            until(self._look, lambda seen: seen.ovn.warm_chassis is not None, patience, self._clock)
-        except Deadline as deadline:
-            known = {row.name for row in self.seen.ovn.chassis} - set(step.data["chassis"])
-            if any(node.ready and node.chassis in known for node in self.seen.nodes):
-                return  # the active gateway has other tunnels
-            self._site.ovn.cool_down()
-            names = ", ".join(self.seen.node_of(name) for name in step.data["chassis"][1:])
-            text = f"no tunnel to {names} comes up"
-            hint = (
-                "with its gateway chassis the active gateway would let go; see to ovn-controller and the tunnel there"
-            )
-            problem = Problem(f"node {names}", text, hint)
-            raise NotReached("a gateway was not added", [problem], deadline.last) from deadline
+        if self._site.ovn.await_warm_up(patience):
+            return
+        known = {row.name for row in self.seen.ovn.chassis} - set(step.data["chassis"])
+        if any(node.ready and node.chassis in known for node in self.seen.nodes):
+            return  # the active gateway has other tunnels
+        self._site.ovn.cool_down()
+        names = ", ".join(self.seen.node_of(name) for name in step.data["chassis"][1:])
+        text = f"no tunnel to {names} comes up"
+        hint = "with its gateway chassis the active gateway would let go; see to ovn-controller and the tunnel there"
+        raise NotReached("a gateway was not added", [Problem(f"node {names}", text, hint)], self._look())
 
     def _write_config_map(self, step: Step) -> None:
         nodes = [self.seen.node(name) for name in step.data.get("coming", ())]

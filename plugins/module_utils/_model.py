@@ -228,7 +228,6 @@ class Ovn:
     names: Names = Names()
     other_ports: tuple[RouterPort, ...] = ()  # all other router ports, of whatever router
     options: Mapping[str, str] = field(default_factory=dict)  # NB_Global's
-    warm_chassis: str | None = None  # name of the chassis that holds the port of router WARM_UP
     holder_ports: Mapping[str, HolderPort] = field(default_factory=dict)  # of NAT rows' logical_ip, when asked for
     foreign_rules: tuple[NatRule, ...] = ()  # NAT rows of other routers
     routes: tuple[SourceRoute, ...] = ()

@@ -119,7 +119,6 @@ class Northbound(Writes):
             policies=tuple(policy(row) for row in policies if row["_uuid"] not in foreign["policies"]),
             chassis=rows,
             active_chassis=holders_of.get(names.chassisredirect_port),
-            warm_chassis=holders_of.get(f"cr-{WARM_UP}"),
             bound_ports=bound,
             names=names,
             other_ports=tuple(port for port in lrps if port.name != names.router_port),
@@ -142,6 +141,11 @@ class Northbound(Writes):
         where = next((names.get(one(row["chassis"])) for row in bindings), None)
         macs = [text.split()[0] for row in rows for text in many(row["addresses"]) if text.split()]
         return HolderPort(name, macs[0], where) if macs else None
+
+    def await_warm_up(self, timeout: float) -> bool:
+        """Whether a chassis holds the port of router WARM_UP within the time: told by SB as soon as one does."""
+        query = ("Port_Binding", ("chassis",), [("logical_port", "==", f"cr-{WARM_UP}")])
+        return self.sb.wait_until([query], lambda found: any(one(row["chassis"]) for row in found[0]), timeout)
 
     def _switch_ports(self, members: Collection[str], typed: Sequence[Row]) -> tuple[SwitchPort, ...]:
         rows = [row for row in typed if row["_uuid"] in members]

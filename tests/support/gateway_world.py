@@ -132,6 +132,12 @@ class World:
         self.warm = tuple(chassis)
         self.elect()
 
+    def await_warm_up(self, timeout: float) -> bool:
+        end = self.now + timeout
+        while not self.tunnels_are_up and self.now < end:
+            self.sleep(0.1)
+        return self.tunnels_are_up
+
     def cool_down(self) -> None:
         self.writes += 1
         self.warm = ()
@@ -241,7 +247,6 @@ class World:
                 active_chassis=self.active,
                 options=dict(self.options),
                 other_ports=(RouterPort("w", WARM_UP, "", ()),) if self.warm else (),
-                warm_chassis=self.warm[0] if self.warm and self.tunnels_are_up else None,
                 holder_ports=dict(self.holder_ports),
             ),
             enabled=self.enabled,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -20,9 +21,11 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     named_uuid,
     to_map,
     to_set,
+    uuid,
 )
 from support.ovn_site import CHASSIS, GATEWAY, MAC, NETWORK, NODES, clients, fill_northbound, fill_southbound, insert
-from support.ovsdb import OvsdbServer
+from support.ovsdb import OvsdbServer, wait_for
+from support.relay import Relay
 
 EIPS = (("10.4.19.101", "10.253.0.11"), ("10.4.19.102", "10.253.0.12"))
 Make = Callable[..., Any]
@@ -128,6 +131,7 @@ def test_without_identities_the_same_rules_are_read(site: Northbound) -> None:
     "unusual",
     [
         {"type": "snat"},
+        {"type": "snat", "logical_port": "web.shop"},
         {"logical_port": "web.shop", "external_mac": "0a:00:00:00:00:01"},
         {"logical_port": "web.shop", "options": to_map({"stateless": "true"})},
         {"logical_port": "web.shop"},
@@ -153,6 +157,29 @@ def add_rule(site: Northbound, router: str, values: dict[str, Any]) -> None:
     join = {"op": "mutate", "table": "Logical_Router", "where": [["name", "==", router]]}
     mutations = [["nat", "insert", to_set([named_uuid("new")])]]
     site.nb.transact([insert("NAT", values, "new"), join | {"mutations": mutations}])
+
+
+def test_a_warm_tunnel_is_told_by_sb_and_not_asked_for_again_and_again(
+    ovsdb: OvsdbServer, site: Northbound, make_relay: Make
+) -> None:
+    relay: Relay = make_relay(ovsdb.tcp)
+    northbound = Northbound(site.nb, clients(relay.tcp)[1])
+    [datapath] = site.sb.select("Datapath_Binding", ["_uuid"])
+    row = {"logical_port": "cr-kubeovn-core-warm-up", "datapath": uuid(datapath["_uuid"]), "tunnel_key": 7}
+    site.sb.transact([insert("Port_Binding", row | {"type": "chassisredirect"})])
+    assert not northbound.await_warm_up(0)
+    looks = relay.sent.count(b'"select","table":"Port_Binding"')
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.append(northbound.await_warm_up(60)), daemon=True)
+    thread.start()
+    wait_for("another look", lambda: relay.received.count(b'"rows"') == looks + 1)
+    chassis = next(one for one in site.sb.select("Chassis", ["_uuid", "name"]) if one["name"] == CHASSIS[1])
+    where = [["logical_port", "==", row["logical_port"]]]
+    bound = {"op": "update", "table": "Port_Binding", "where": where, "row": {"chassis": uuid(chassis["_uuid"])}}
+    site.sb.transact([bound])
+    thread.join(30)
+    assert found == [True]
+    assert relay.sent.count(b'"select","table":"Port_Binding"') == looks + 2
 
 
 def test_a_holders_port_is_found_with_its_chassis(ovsdb: OvsdbServer) -> None:
