@@ -435,6 +435,11 @@ def test_every_key_is_documented_and_every_documented_key_is_told() -> None:
     assert documented(facts) == {f".kubeovn_{key[1:]}" for key in documented(info)}
 
 
+def test_every_code_is_provoked_on_the_lab() -> None:
+    text = (TOP / "tests" / "integration" / "test_findings.py").read_text()
+    assert [code for code in CODES if f'"{code}"' not in text] == []
+
+
 def test_every_code_has_its_line_in_the_guide() -> None:
     lines = (TOP / "docs" / "findings.md").read_text().splitlines()
     rows = [line.split("|") for line in lines if line.startswith("| `") and line.count("|") == 5]
