@@ -437,17 +437,17 @@ eips:
       type: str
       sample: virt-launcher-testing-x7k2p
     node:
-      description: The node of that pod.
+      description: The node of that pod. V(null) when there is none.
       returned: always
       type: str
       sample: jah-k3s-l40s-001
     logical_ip:
-      description: The holder's overlay address.
+      description: The holder's overlay address. V(null) when it has none.
       returned: always
       type: str
       sample: 10.253.0.11
     logical_port:
-      description: Name of the holder's logical switch port.
+      description: Name of the holder's logical switch port. V(null) when no pod has one.
       returned: always
       type: str
       sample: testing.default

@@ -305,7 +305,7 @@ switch:
       type: dict
       contains:
         network_name:
-          description: The network, as bridge mappings call it.
+          description: The network, as bridge mappings call it. Null when the port names none.
           type: str
           sample: external
         tag:

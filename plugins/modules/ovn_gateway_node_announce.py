@@ -104,6 +104,11 @@ waited:
   description: Seconds until the first frame.
   returned: always
   type: float
+problems:
+  description: What is wrong with the options, in words.
+  returned: when an option is refused
+  type: list
+  elements: str
 """
 
 import time

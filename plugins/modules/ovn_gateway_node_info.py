@@ -192,7 +192,7 @@ links:
       type: str
       returned: always
     permanent_mac:
-      description: The hardware's own MAC address, where the link uses another one.
+      description: The hardware's own MAC address, where the link uses another one, else null.
       type: str
       returned: always
     mtu:
@@ -213,11 +213,11 @@ links:
       elements: str
       returned: always
     master:
-      description: The bond, bridge or VRF that it belongs to.
+      description: The bond, bridge or VRF that it belongs to, or null.
       type: str
       returned: always
     bridge:
-      description: The Open vSwitch bridge that it is a port of.
+      description: The Open vSwitch bridge that it is a port of, or null.
       type: str
       returned: always
 protected:
@@ -390,6 +390,11 @@ gateway:
       type: list
       elements: str
       returned: always
+problems:
+  description: What is wrong with the options, in words.
+  returned: when an option is refused
+  type: list
+  elements: str
 """
 
 from dataclasses import asdict

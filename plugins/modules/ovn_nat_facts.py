@@ -272,12 +272,12 @@ ansible_facts:
           type: str
           sample: virt-launcher-testing-x7k2p
         node:
-          description: The node that this pod runs on.
+          description: The node that this pod runs on, V(null) when none runs.
           returned: always
           type: str
           sample: jah-k3s-l40s-001
         mac:
-          description: The MAC address that this pod has at the overlay address.
+          description: The MAC address that this pod has at the overlay address, V(null) when it has none.
           returned: always
           type: str
           sample: "0a:58:0a:fd:00:0b"
@@ -499,6 +499,32 @@ ansible_facts:
       type: list
       elements: str
       sample: [v1.14.10]
+cluster:
+  description: URL of the API server that was asked.
+  returned: failure
+  type: str
+  sample: https://10.4.18.1:6443
+problems:
+  description: Everything that is wrong with the options. Empty when something else failed.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The option.
+      returned: always
+      type: str
+      sample: addresses[1]
+    text:
+      description: What is wrong with it.
+      returned: always
+      type: str
+      sample: "'10.4.19.300' is neither an address nor a network"
+    hint:
+      description: What would be right.
+      returned: always
+      type: str
+      sample: 10.4.19.101, or 10.4.19.96/28
 """
 
 from typing import Any

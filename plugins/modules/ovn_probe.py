@@ -105,6 +105,11 @@ silent:
   type: list
   elements: str
   sample: []
+problems:
+  description: What is wrong with the options, in words.
+  returned: when an option is refused
+  type: list
+  elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from support.commands import TOP, VENV
+from support.documented import faults
 
 BIN = VENV / "bin"
+OURS = "kubeovn.core."
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
@@ -23,9 +25,13 @@ def module(
     check: bool = False,
     env: Mapping[str, str] | None = None,
     arguments: tuple[str, ...] = (),
+    host: str = "localhost",
 ) -> dict[str, Any]:
-    """The result of one module on the control node: an ad-hoc task; `failed` is true in it when it failed."""
-    argv = [str(BIN / "ansible"), "localhost", "-m", name, *arguments]
+    """The result of one module, of an ad-hoc task; `failed` is true in it when it failed.
+
+    Whatever a module of this collection returns must be as it documents it.
+    """
+    argv = [str(BIN / "ansible"), host, "-m", name, *arguments]
     if options:
         argv += ["-a", json.dumps(options)]
     if check:
@@ -40,12 +46,14 @@ def module(
         timeout=600,
         check=False,
     )
-    # localhost | SUCCESS => {...}   after what --diff prints
+    # HOST | SUCCESS => {...}   after what --diff prints
     before, arrow, answer = done.stdout.partition("=> {")
     if not arrow:
         raise AssertionError(f"{name} gave no result:\n{done.stdout}{done.stderr}")
     result: dict[str, Any] = json.JSONDecoder().raw_decode("{" + answer)[0]
     result.setdefault("failed", "FAILED" in before)
+    wrong = faults(name.removeprefix(OURS), options or {}, result) if name.startswith(OURS) else []
+    assert not wrong, f"{name} documents it otherwise: {'; '.join(wrong)}"
     return result
 
 

@@ -426,7 +426,9 @@ def test_every_key_is_documented_and_every_documented_key_is_told() -> None:
     one.add_rule(EIP, IP)
     told["path"] = path(seen(one, MORE), EIP, HolderPort("testing.default", "0a:00:00:00:00:01", "c2"))
     json.dumps(told)
-    info = yaml.safe_load(ovn_nat_info.RETURN)
+    info = {
+        name: entry for name, entry in yaml.safe_load(ovn_nat_info.RETURN).items() if entry["returned"] != "failure"
+    }
     facts = yaml.safe_load(ovn_nat_facts.RETURN)["ansible_facts"]["contains"]
     # Told in words:
     free = (".claims.holders.", ".findings.holder.", ".external_switch.ports.options.", ".gateways.bridge_mappings.")
