@@ -189,7 +189,8 @@ ansible_facts:
               type: str
               sample: localnet.external
             network:
-              description: The physical network's name, which RV(ansible_facts.kubeovn_gateways[].bridge_mappings) have.
+              description:
+                - The physical network's name, which RV(ansible_facts.kubeovn_gateways[].bridge_mappings) have, or V(null).
               returned: always
               type: str
               sample: external
@@ -426,7 +427,7 @@ ansible_facts:
           type: bool
           sample: false
         router_mac:
-          description: The MAC that hosts outside see at the EIP.
+          description: The MAC that hosts outside see at the EIP. V(null) when there is no router port.
           returned: always
           type: str
           sample: "16:52:f3:13:6a:25"
@@ -455,14 +456,14 @@ ansible_facts:
               type: str
               sample: dnat
             node:
-              description: The node where it happens; of a tunnel the one where it ends.
+              description: The node where it happens; of a tunnel the one where it ends. V(null) when no node is known.
               returned: always
               type: str
               sample: jah-k3s-h100-001
             via:
               description:
                 - The bridge by which a packet enters or leaves, the router port that translates, the two ends of a
-                  tunnel, the logical port, or the next hop of V(reroute).
+                  tunnel, the logical port, or the next hop of V(reroute). V(null) when it is not known.
               returned: always
               type: str
               sample: ovn-cluster-external

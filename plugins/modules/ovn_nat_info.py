@@ -216,7 +216,7 @@ external_switch:
           type: str
           sample: localnet.external
         network:
-          description: The physical network's name, which RV(gateways[].bridge_mappings) have.
+          description: The physical network's name, which RV(gateways[].bridge_mappings) have, or V(null).
           returned: always
           type: str
           sample: external
@@ -453,7 +453,7 @@ path:
       type: bool
       sample: false
     router_mac:
-      description: The MAC that hosts outside see at the EIP.
+      description: The MAC that hosts outside see at the EIP. V(null) when there is no router port.
       returned: always
       type: str
       sample: "16:52:f3:13:6a:25"
@@ -482,14 +482,14 @@ path:
           type: str
           sample: dnat
         node:
-          description: The node where it happens; of a tunnel the one where it ends.
+          description: The node where it happens; of a tunnel the one where it ends. V(null) when no node is known.
           returned: always
           type: str
           sample: jah-k3s-h100-001
         via:
           description:
             - The bridge by which a packet enters or leaves, the router port that translates, the two ends of a
-              tunnel, the logical port, or the next hop of V(reroute).
+              tunnel, the logical port, or the next hop of V(reroute). V(null) when it is not known.
           returned: always
           type: str
           sample: ovn-cluster-external
