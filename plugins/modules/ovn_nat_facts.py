@@ -190,7 +190,8 @@ ansible_facts:
               sample: localnet.external
             network:
               description:
-                - The physical network's name, which RV(ansible_facts.kubeovn_gateways[].bridge_mappings) have, or V(null).
+                - The physical network's name, which RV(ansible_facts.kubeovn_gateways[].bridge_mappings) have.
+                - V(null) when the port names none.
               returned: always
               type: str
               sample: external

@@ -12,13 +12,14 @@ ovn-nbctl; 100,000 rows were not taken apart):
     30,000   0.306           0.026  0.669                  0.395       0.266
 
 So the server alone needs for this select about all that the goal beside ovn-nbctl grants to both: no faster reading
-of its answer can meet it with certainty. "Only the addresses and not looked at" is the cheapest answer that has both of them,
-taken off the socket without parsing it, measured in the same turns. At 10,000 rows it takes the server 62 ms of CPU
-(least of 60), and 68 ms with the looks for unusual rows; a quarter of what server and ovn-nbctl need together is 64 ms.
-Of 9,400 instructions for a row (callgrind) 8,800 are that answer's: a JSON object with two members made, written and
-freed, a third of them malloc's. Larger answers no longer fit the caches, each row of 100,000 then costs nearly twice as
-much, and a server has no condition that would split them: addresses are strings, which can only be equal or not.
-Conditions in another order, fewer of them, and a server with a compacted database made no difference above the noise.
+of its answer can meet it with certainty. "Only the addresses and not looked at" is the cheapest answer that has both
+of them, taken off the socket without parsing it, measured in the same turns. At 10,000 rows it takes the server 62 ms
+of CPU (least of 60), and 68 ms with the looks for unusual rows; a quarter of what server and ovn-nbctl need together
+is 64 ms. Of 9,400 instructions for a row (callgrind) 8,800 are that answer's: a JSON object with two members made,
+written and freed, a third of them malloc's. Larger answers no longer fit the caches, each row of 100,000 then costs
+nearly twice as much, and a server has no condition that would split them: addresses are strings, which can only be
+equal or not. Conditions in another order, fewer of them, and a server with a compacted database made no difference
+above the noise.
 What the client needs fell from 8.8 to 4.6 ms at 10,000 rows and from 104 to 52 ms at 100,000 (CPU, in a loop).
 """
 
