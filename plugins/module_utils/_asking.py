@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs one command for each of many addresses, many at once, again where it fails.
+"""Asks each of many addresses, many at once, again where it fails: by a command, or by a TCP connection.
 
 Private to this collection: no promise is made to other users. Standard library only, and for Python 3.8.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -33,21 +37,44 @@ def words_for(argv: list[str], address: str) -> list[str]:
     return [word.replace(PLACE, address) for word in argv]
 
 
+def by_command(argv: list[str], timeout: float) -> Callable[[str], tuple[int, str, str]]:
+    """One try by a command: exit status, output, errors."""
+    return lambda address: _run(words_for(argv, address), timeout)
+
+
+def by_connection(port: int, timeout: float) -> Callable[[str], tuple[int, str, str]]:
+    """One try by a TCP connection: the same, with the number of the error as exit status."""
+    return lambda address: _connect(address, port, timeout)
+
+
 def ask_all(
-    argv: list[str], addresses: list[str], parallel: int, tries: int, delay: float, timeout: float
+    once: Callable[[str], tuple[int, str, str]], addresses: list[str], parallel: int, tries: int, delay: float
 ) -> list[Answer]:
     """The answers, in the order of the addresses."""
     with ThreadPoolExecutor(parallel) as pool:
-        return list(pool.map(lambda address: _ask(words_for(argv, address), address, tries, delay, timeout), addresses))
+        return list(pool.map(lambda address: _ask(once, address, tries, delay), addresses))
 
 
-def _ask(command: list[str], address: str, tries: int, delay: float, timeout: float) -> Answer:
+def _ask(once: Callable[[str], tuple[int, str, str]], address: str, tries: int, delay: float) -> Answer:
     for number in range(1, tries + 1):
-        rc, stdout, stderr = _run(command, timeout)
+        rc, stdout, stderr = once(address)
         if rc == 0 or number == tries:
             break
         time.sleep(delay)
     return Answer(address, rc, stdout, stderr, number)
+
+
+def _connect(address: str, port: int, timeout: float) -> tuple[int, str, str]:
+    try:
+        socket.create_connection((address, port), timeout).close()
+    except socket.timeout:  # noqa: UP041 - two things before Python 3.10
+        return TOO_LATE, "", f"port {port}: no answer in {timeout:g} s"
+    except OSError as error:
+        number = error.errno or 1
+        text = os.strerror(number) if number in errno.errorcode else str(error)
+        heard = ": its host answers, and nothing listens there" if number == errno.ECONNREFUSED else ""
+        return abs(number), "", f"port {port}: {text}{heard}"
+    return 0, "", ""
 
 
 def _run(command: list[str], timeout: float) -> tuple[int, str, str]:

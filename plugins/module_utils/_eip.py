@@ -381,7 +381,8 @@ def unneeded_policies(eip: Eip, rules: Sequence[NatRule], site: Site, leaving: C
     if not _is_last(eip, site) or needed or any(pod.north_gateway for pod in site.pods_of(eip.holder)):
         return []
     own = [one for one in site.logical_addresses(eip.holder) if _is_free(one, eip, rules, site)]
-    return [way for way in (*site.policies_for(own), *site.routes_for(own)) if site.is_marked(way)]
+    ways = (*site.policies_for(own), *site.broken_policies_for(own), *site.routes_for(own))
+    return [way for way in ways if site.is_marked(way)]
 
 
 def _is_free(address: str, eip: Eip, rules: Sequence[NatRule], site: Site) -> bool:

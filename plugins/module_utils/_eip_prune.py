@@ -20,10 +20,10 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_prune im
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import KINDS
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import (
     KUBE_OVN,
-    POLICY_MATCH,
     Observed,
     Site,
     is_eip_rule,
+    rerouted,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, RELEASE, clean, merged, release
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
@@ -116,7 +116,7 @@ def _cleaning(site: Site) -> Iterable[Step]:
             rules.setdefault(rule.logical_ip, []).append(rule)
     policies: dict[str, list[Rerouting]] = {}
     for policy in site.observed.ovn.policies:
-        address = policy.match.removeprefix(POLICY_MATCH)
+        address = rerouted(policy)
         if policy.vendor == KUBE_OVN and _is_idle(address, rules.get(address, []), site):
             policies.setdefault(address, []).append(policy)
     for route in site.observed.ovn.routes:
@@ -206,7 +206,6 @@ def _unclear(site: Site, going: set[NatRule]) -> Iterable[Problem]:
             name = f"NAT rule {rule.type} {rule.external_ip} -> {rule.logical_ip}"
             yield Problem(name, text, "somebody may have made it by hand: delete it with ovn-nbctl lr-nat-del")
     for policy in site.observed.ovn.policies:
-        address = policy.match.removeprefix(POLICY_MATCH)
-        if policy.vendor != KUBE_OVN and not site.holders_at(address):
+        if policy.vendor != KUBE_OVN and not site.holders_at(rerouted(policy)):
             text = "reroutes an overlay address of nobody, and does not say that Kube-OVN made it"
             yield Problem(f"policy {policy.priority} {policy.match}", text, "delete it with ovn-nbctl lr-policy-del")

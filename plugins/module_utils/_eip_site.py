@@ -43,6 +43,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+def rerouted(policy: RoutePolicy) -> str:
+    """The overlay address that a reroute policy is for; of a dual-stack pod's the first."""
+    return policy.match.removeprefix(POLICY_MATCH).partition(",")[0]
+
+
 @dataclass(frozen=True)
 class Observed:
     """One look at the cluster and at OVN, the cluster first: a pod that reads `routed` has its rows in OVN by then."""
@@ -94,6 +99,7 @@ class Site:
         self.rules_by_logical = _group((rule.logical_ip, rule) for rule in observed.ovn.nat_rules)
         self.foreign_rules = _group((rule.external_ip, rule) for rule in observed.ovn.foreign_rules)
         self._policies = _group((policy.match, policy) for policy in observed.ovn.policies)
+        self._broken = _group((rerouted(one), one) for one in observed.ovn.policies if "," in one.match)
         self._routes = _group((route.ip_prefix.partition("/")[0], route) for route in observed.ovn.routes)
         self._overlays = [ip_network(text, strict=False) for text in observed.overlays]
         self._wide = [ip_network(one, strict=False) for one in self.rules_by_logical if "/" in one]
@@ -253,6 +259,10 @@ class Site:
     def policies_for(self, logical_ips: Collection[str]) -> list[RoutePolicy]:
         """The reroute policies of overlay addresses."""
         return [policy for address in logical_ips for policy in self._policies.get(POLICY_MATCH + address, [])]
+
+    def broken_policies_for(self, logical_ips: Collection[str]) -> list[RoutePolicy]:
+        """Those of dual-stack pods: Kube-OVN writes both addresses into one match, which is that of no packet."""
+        return [policy for address in logical_ips for policy in self._broken.get(address, [])]
 
     def routes_for(self, logical_ips: Collection[str]) -> list[SourceRoute]:
         """The routes by source that Kube-OVN has made for NAT rules of overlay addresses."""

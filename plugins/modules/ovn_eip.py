@@ -26,6 +26,10 @@ description:
   - One EIP that cannot be does not stop the others, see O(all_or_nothing). The task fails in the end, with the results
     of all in RV(eips).
   - The first EIP changes the source address of the holder's connections to the outside, so that existing ones break.
+notes:
+  - That packets find their way to an EIP is seen only from outside, and a module runs on one host, which here is one
+    that reaches the API server. Ask from another one by M(kubeovn.core.ovn_probe) with C(delegate_to), or have role
+    P(kubeovn.core.vm_eip#role) do it and name the probable cause (O(kubeovn.core.vm_eip#role:main:vm_eip_probe_from)).
 author:
   - kubeovn.core contributors (@kubeovn-core)
 extends_documentation_fragment:
@@ -241,6 +245,7 @@ options:
 seealso:
   - module: kubeovn.core.ovn_external_gw
   - module: kubeovn.core.ovn_nat_info
+  - module: kubeovn.core.ovn_probe
 """
 
 EXAMPLES = r"""
@@ -249,6 +254,12 @@ EXAMPLES = r"""
     eips:
       - address: 10.4.19.101
         vm: testing
+
+- name: Ask them for an answer from outside
+  kubeovn.core.ovn_probe:
+    addresses: [10.4.19.101]
+    tries: 10
+  delegate_to: outside-host
 
 - name: Show what would change for several holders
   kubeovn.core.ovn_eip:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Asks many addresses for an answer at once, by ping or by any other command."""
+"""Asks many addresses for an answer at once, by ping, by a TCP connection or by any other command."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ module: ovn_probe
 short_description: Ask many addresses for an answer at once
 version_added: 0.1.0
 description:
-  - Runs one command for each address, C(ping) by default, many of them at once, and returns what each said.
+  - Runs one command for each address, C(ping) by default, many of them at once, and returns what each said. With
+    O(port) it makes a TCP connection to each instead.
   - Run it on a host outside of the cluster to see which EIPs answer there. A loop of tasks asks one after the other and
     takes minutes where this takes seconds.
   - An address that does not answer is no failure of the task. RV(silent) lists them.
 notes:
   - Runs where the task runs. Needs Python 3.8 or newer without any library, and iputils' C(ping) unless O(argv) is
-    another command.
+    another command or O(port) is given.
 author:
   - kubeovn.core contributors (@kubeovn-core)
 attributes:
@@ -37,15 +38,19 @@ options:
     description:
       - The command, word by word. C({address}) in a word stands for the address.
       - It must be one that changes nothing, since it is run in check mode too.
+      - Without it and without O(port), it is C(ping -n -c 5 -i 0.2 -W 2 {address}).
     type: list
     elements: str
-    default: [ping, -n, -c, "5", -i, "0.2", -W, "2", "{address}"]
+  port:
+    description:
+      - A TCP port to which a connection is made and closed again, instead of a command. Not together with O(argv).
+    type: int
   parallel:
     description: How many are asked at once.
     type: int
     default: 32
   tries:
-    description: How often an address is asked until its command succeeds.
+    description: How often an address is asked until it answers.
     type: int
     default: 1
   delay:
@@ -53,7 +58,7 @@ options:
     type: float
     default: 1
   timeout:
-    description: Seconds after which a command is ended that does not end by itself.
+    description: Seconds after which a command or a connection is ended that does not end by itself.
     type: float
     default: 60
 seealso:
@@ -68,6 +73,14 @@ EXAMPLES = r"""
   delegate_to: outside-host
   register: answers
 
+- name: Which take connections by ssh
+  kubeovn.core.ovn_probe:
+    addresses: [10.4.19.101]
+    port: 22
+    timeout: 2
+    tries: 10
+  delegate_to: outside-host
+
 - name: Who is behind them
   kubeovn.core.ovn_probe:
     addresses: [10.4.19.101]
@@ -77,7 +90,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 results:
-  description: What each command said at its last try, in the order of O(addresses).
+  description: What came of the last try, in the order of O(addresses).
   returned: success
   type: list
   elements: dict
@@ -87,7 +100,9 @@ results:
       type: str
       sample: 10.4.19.101
     rc:
-      description: The command's exit status. V(124) is one that O(timeout) ended, V(127) one that is not there.
+      description:
+        - The command's exit status. V(124) is one that O(timeout) ended, V(127) one that is not there.
+        - With O(port), V(0), V(124), or the number of the system's error.
       type: int
       sample: 0
     stdout:
@@ -100,7 +115,7 @@ results:
       description: How often it was run.
       type: int
 silent:
-  description: The addresses whose command did not succeed.
+  description: The addresses that did not answer.
   returned: success
   type: list
   elements: str
@@ -113,7 +128,13 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubeovn.core.plugins.module_utils._asking import PLACE, Answer, ask_all
+from ansible_collections.kubeovn.core.plugins.module_utils._asking import (
+    PLACE,
+    Answer,
+    ask_all,
+    by_command,
+    by_connection,
+)
 
 PING = ["ping", "-n", "-c", "5", "-i", "0.2", "-W", "2", PLACE]
 
@@ -125,8 +146,10 @@ def problems_of(params: dict[str, object]) -> list[str]:
         for name in ("parallel", "tries", "timeout")
         if not above(params[name])
     ]
-    words = params["argv"]
-    if not isinstance(words, list) or not any(PLACE in word for word in words):
+    words, port = params["argv"], params["port"]
+    if port is not None and (not isinstance(port, int) or not 0 < port < 65536):
+        found.append(f"port: {port} is not one of 1 to 65535")
+    if isinstance(words, list) and not any(PLACE in word for word in words):
         found.append(f"argv: no word has {PLACE}, so every address would be asked alike")
     return found
 
@@ -152,12 +175,14 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "addresses": {"type": "list", "elements": "str", "required": True},
-            "argv": {"type": "list", "elements": "str", "default": PING},
+            "argv": {"type": "list", "elements": "str"},
+            "port": {"type": "int"},
             "parallel": {"type": "int", "default": 32},
             "tries": {"type": "int", "default": 1},
             "delay": {"type": "float", "default": 1},
             "timeout": {"type": "float", "default": 60},
         },
+        mutually_exclusive=[("argv", "port")],
         supports_check_mode=True,
     )
     params = module.params
@@ -165,7 +190,9 @@ def main() -> None:
     if problems:
         module.fail_json(msg="; ".join(problems), problems=problems)
     asked = list(dict.fromkeys(params["addresses"]))
-    answers = ask_all(params["argv"], asked, params["parallel"], params["tries"], params["delay"], params["timeout"])
+    port, timeout = params["port"], params["timeout"]
+    once = by_command(params["argv"] or PING, timeout) if port is None else by_connection(port, timeout)
+    answers = ask_all(once, asked, params["parallel"], params["tries"], params["delay"])
     module.exit_json(
         changed=False,
         results=[told(answer) for answer in answers],

@@ -116,6 +116,30 @@ def test_the_diff_of_releasing_both_kinds_at_once_foretells_that_the_policy_goes
     assert plan.after[str(pod)] == shown(pod, Site(world.observed()))
 
 
+def dual_stack_pod(eip: str | None) -> tuple[World, Holder]:
+    """What Kube-OVN makes of an EIP of a dual-stack pod: a rule, and a policy with both addresses in one match."""
+    world = World()
+    pod = world.add_pod("a", "10.253.0.2,fd00::2", eip, routed=True)
+    if eip:
+        world.add_rule(eip, "10.253.0.2")
+    world.add_policy("10.253.0.2,fd00::2")
+    return world, pod
+
+
+def test_a_dual_stack_pod_whose_eip_was_annotated_by_hand_is_cleaned_wholly() -> None:
+    world, pod = dual_stack_pod("10.4.19.101")
+    run(world, ask((pod, None)), "absent")
+    assert (rules(world), matches(world)) == ([], [])
+
+
+def test_pruning_takes_the_policy_of_a_dual_stack_pod_only_when_nothing_needs_it() -> None:
+    world, _pod = dual_stack_pod("10.4.19.101")
+    assert not prune(world.observed())[0].steps
+    world, pod = dual_stack_pod(None)
+    (step,) = prune(world.observed())[0].steps
+    assert str(pod) in step.text
+
+
 def test_a_route_by_source_that_somebody_wants_is_not_pruned() -> None:
     world = World()
     world.add_pod("a", "10.253.0.2")
