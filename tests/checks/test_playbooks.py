@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,33 @@ def test_the_clusters_plays_run_on_the_pattern(name: str) -> None:
     hosts = {play["hosts"] for play in plays if "hosts" in play}
     pattern = "{{ kubeovn_clusters | default('kubeovn_clusters' if 'kubeovn_clusters' in groups else 'localhost') }}"
     assert hosts <= {"gateway_nodes", pattern}
+
+
+# --- Molecule
+
+ACT_EACH_TIME = {"failover_test", "rolling_maintenance"}  # that is what they are for
+
+
+def seen_by_play_tool(value: Any) -> Iterator[tuple[str, str]]:
+    """How tests/molecule/play.py is called in a scenario: flag and playbook."""
+    if isinstance(value, list):
+        if value[:1] == ["{{ play_tool }}"] and "--stand" not in value:
+            yield (value[1], value[2]) if value[1].startswith("--") else ("", value[1])
+        for entry in value:
+            yield from seen_by_play_tool(entry)
+    elif isinstance(value, dict):
+        if {"flag", "playbook"} <= value.keys():
+            yield value["flag"], value["playbook"]
+        if "ansible.builtin.import_playbook" in value:
+            yield "", value["ansible.builtin.import_playbook"].removeprefix("kubeovn.core.")
+        for entry in value.values():
+            yield from seen_by_play_tool(entry)
+
+
+def test_each_playbook_runs_in_a_scenario_once_more_and_in_check_mode_with_nothing_written() -> None:
+    files = (TOP / "molecule").rglob("*.yml")
+    calls = {call for path in files for call in seen_by_play_tool(yaml.safe_load(path.read_text()))}
+    runs = {name for flag, name in calls if not flag or flag == "--idle"}
+    assert sorted(runs & set(NAMES)) == NAMES
+    assert {name for flag, name in calls if flag == "--idle"} >= set(NAMES) - ACT_EACH_TIME
+    assert {name for flag, name in calls if flag == "--check"} >= set(NAMES)
