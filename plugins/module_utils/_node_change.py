@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What has to be done for the external NIC's configuration: files and commands in their order, with what it says.
+
+Private to this collection: no promise is made to other users. Pure, and for Python 3.8: it runs on the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_bond, _node_config, _node_managers
+from ansible_collections.kubeovn.core.plugins.module_utils._node_managers import Change
+from ansible_collections.kubeovn.core.plugins.module_utils._node_owner import NAMES, Management
+
+if TYPE_CHECKING:
+    from ansible_collections.kubeovn.core.plugins.module_utils._node_config import File, Files, Wanted
+    from ansible_collections.kubeovn.core.plugins.module_utils._node_managers import Command
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The node before the change."""
+
+    links: Mapping[str, _node.Link]
+    own: Files  # our files for this NIC
+    files: Files  # these, and what netplan has made for our links
+    management: Management
+    begun: bool = False  # an earlier run was stopped on its way
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, in the order of the fields."""
+
+    before: tuple[Command, ...] = ()
+    write: Files = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+    after: tuple[Command, ...] = ()
+    undo_before: tuple[Command, ...] = ()  # how the manager is made to go by the old files again
+    undo_after: tuple[Command, ...] = ()
+    made: tuple[str, ...] = ()  # links that are there afterwards only
+    unmade: tuple[str, ...] = ()  # links that are gone then
+    words: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> list[str]:
+        """The files that change."""
+        return sorted({*self.write, *self.remove})
+
+
+def present(
+    wanted: Wanted, manager: str, seen: Seen, files: Mapping[str, File | None], unprepared: Iterable[str]
+) -> Plan:
+    """Files as they are to be (None: none), and the manager made to go by them, when it does not do so yet."""
+    unprepared = list(unprepared)
+    write = {path: file for path, file in files.items() if file is not None and seen.files.get(path) != file}
+    gone = [path for path in seen.files if files.get(path) is None]
+    old = managers(seen.own, wanted.nic) - {manager}
+    change = _change(wanted.nic, wanted.links, seen, write, gone)
+    differing = _differing(wanted, seen)
+    anew = _node_bond.anew(differing)
+    written = bool(write or gone)
+    pending = seen.begun or not seen.management.goes_by_ours(manager, wanted.nic, wanted.nic)
+    before: list[Command] = _node_managers.before_removal(old, change)
+    after: list[Command] = _node_managers.let_go(old, change) if gone and old else []
+    words = [f"write {path}" for path in sorted(write)] + [f"remove {path}" for path in sorted(gone)]
+    if anew and manager != "networkmanager":  # which makes it anew itself
+        before.append(["ip", "link", "delete", "dev", wanted.nic])
+        words.insert(0, f"remove bond {wanted.nic}, to have it made anew")
+    if written or pending or not set(wanted.links) <= set(seen.links):
+        after += _node_managers.take_over(manager, change, wanted.members)
+        words.append(f"have {NAMES[manager]} go by its files for {', '.join(wanted.links)}")
+    elif unprepared:
+        there = change if not anew else _change(wanted.nic, wanted.members, seen, write, gone)
+        after += _node_managers.reconfigure(manager, there, wanted.members)
+        words.append(f"reconfigure {', '.join(there.links)}, since {wanted.nic} {', '.join(unprepared)}")
+    extra = [name for name in _node.members_of(seen.links, wanted.nic) if name not in wanted.members]
+    if wanted.members and not anew:
+        after += [["ip", "link", "set", "dev", name, "nomaster"] for name in extra]
+        words += [f"take {name} out of bond {wanted.nic}" for name in extra]
+        settings = _node_bond.settings(differing)
+        if settings:
+            after.append(["ip", "link", "set", "dev", wanted.nic, "type", "bond", *settings])
+            words.append(f"set the bond's {' '.join(settings)}")
+    undo = _node_managers.let_go({manager, *old}, _change(wanted.nic, {*wanted.links, *extra}, seen, write, gone))
+    if manager in managers(seen.own, wanted.nic):  # its old files are ours, too
+        undo += _node_managers.take_over(manager, change, _node.members_of(seen.links, wanted.nic))
+    return Plan(
+        before=tuple(before),
+        write=write,
+        remove=tuple(gone),
+        after=tuple(after),
+        undo_before=tuple(_node_managers.before_removal([manager], change)),
+        undo_after=tuple(undo),
+        made=tuple(name for name in (wanted.nic,) if name not in seen.links or anew),
+        words=tuple(words),
+    )
+
+
+def _differing(wanted: Wanted, seen: Seen) -> dict[str, tuple[Any, Any]]:
+    link = seen.links.get(wanted.nic)
+    if not wanted.members or link is None or link.kind != "bond":
+        return {}
+    return _node_bond.differences(link.bond, wanted.bond)
+
+
+def managers(own: Iterable[str], nic: str) -> set[str]:
+    """The managers that these own files are for."""
+    found = (_node_config.is_own(path, nic) for path in own)
+    return {manager for manager in found if manager}
+
+
+def _change(nic: str, links: Iterable[str], seen: Seen, write: Iterable[str], gone: Iterable[str]) -> Change:
+    there = tuple(sorted(name for name in set(links) if name in seen.links))
+    others = seen.management.stanzas
+    return Change(
+        nic=nic,
+        links=there,
+        written=tuple(sorted(write)),
+        removed=tuple(sorted(gone)),
+        stanzas=tuple(name for name in there if name in others and not _node_config.is_own(others[name], nic)),
+        connections={
+            name: uuid
+            for name, uuid in seen.management.connections.items()
+            if name in there and not _node_config.is_own(seen.management.owners[name]["networkmanager"], nic)
+        },
+    )
+
+
+def absent(nic: str, seen: Seen, generated: Mapping[str, File | None], begun: Mapping[str, Any]) -> Plan:
+    """Our files gone, the bond too if we have made it, and the managers made to go by what is left."""
+    whose = managers(seen.own, nic) | set(begun.get("managers", ()))
+    if not whose:
+        return Plan()
+    link = seen.links.get(nic)
+    texts = {path: file.text for path, file in seen.own.items()}
+    made = link is not None and link.kind == "bond" and (_node_config.makes_bond(texts) or bool(begun.get("bond")))
+    links = {nic, *_node.members_of(seen.links, nic), *begun.get("links_of", ())}
+    write = {path: file for path, file in generated.items() if file is not None and seen.files.get(path) != file}
+    gone = [path for path in seen.files if generated.get(path) is None]
+    change = _change(nic, links, seen, write, gone)
+    left = _change(nic, links - ({nic} if made else set()), seen, write, gone)
+    after = [["ip", "link", "delete", "dev", nic]] if made else []
+    after += _node_managers.let_go(whose, left)
+    words = [f"write {path}" for path in sorted(write)] + [f"remove {path}" for path in sorted(gone)]
+    words += [f"remove bond {nic}"] if made else []
+    words.append(
+        f"have {', '.join(NAMES[name] for name in sorted(whose))} go by what is left for {', '.join(sorted(links))}"
+    )
+    return Plan(
+        before=tuple(_node_managers.before_removal(whose, change)),
+        write=write,
+        remove=tuple(gone),
+        after=tuple(after),
+        undo_after=tuple(
+            command
+            for manager in sorted(whose)
+            for command in _node_managers.take_over(manager, change, sorted(links - {nic}) if made else ())
+        ),
+        unmade=(nic,) if made else (),
+        words=tuple(words),
+    )

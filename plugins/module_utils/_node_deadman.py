@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The dead-man switch: the node itself puts back what its links were, unless it is told in time not to.
+
+Before the first write a folder is made with copies of what will be replaced and a script that puts it back, and a
+timer of systemd's runs that script after a set time. Who comes back over a new connection stops the timer. The folder
+is also the memory of a change that was begun: a run that was killed is finished by the next.
+
+Private to this collection: no promise is made to other users. For Python 3.8: it runs on the nodes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # Python 3.8 cannot subscript it
+    from collections.abc import Callable
+
+    Run = Callable[..., tuple[int, str, str]]  # AnsibleModule.run_command
+
+FOLDER = "/var/lib/kubeovn-gateway-nic"
+SETTLE = 3  # seconds for the manager before what is still missing is put back by hand
+
+
+def script(folder: str, begun: Mapping[str, Any]) -> str:
+    """What puts everything back; each step is taken whether or not the others succeed."""
+    lines = [
+        "#!/bin/sh",
+        "# Written by kubeovn.core (ovn_gateway_node_config): puts the node's links back as they were before a change.",
+        f"exec >>{shlex.quote(folder + '/log')} 2>&1",
+        "set -x",
+    ]
+    lines += [shlex.join(command) for command in begun["before"]]
+    for path, copy in sorted(begun["saved"].items()):
+        lines += _put_back(folder, path, copy)
+    lines += [f"ip link delete dev {shlex.quote(link)}" for link in begun["made"]]
+    lines += [shlex.join(command) for command in begun["after"]]
+    lines.append(f"sleep {SETTLE}")
+    lines += [shlex.join(command) for command in begun["links"]]
+    lines.append(f"date >{shlex.quote(folder + '/restored')}")
+    return "\n".join(lines) + "\n"
+
+
+def _put_back(folder: str, path: str, copy: str | None) -> list[str]:
+    quoted = shlex.quote(path)
+    if copy is None:
+        return (
+            [f"rm -f {quoted}", f"rmdir {shlex.quote(os.path.dirname(path))}"]
+            if "/10-netplan-" in path
+            else [f"rm -f {quoted}"]
+        )
+    return [f"mkdir -p {shlex.quote(os.path.dirname(path))}", f"cp -p {shlex.quote(folder + '/' + copy)} {quoted}"]
+
+
+def as_they_are(
+    links: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]], names: Iterable[str]
+) -> list[list[str]]:
+    """Commands that give these links what they have now, from the rows of `ip -json address` and `ip -json route`."""
+    names = set(names)
+    found: list[list[str]] = []
+    for row in (row for row in links if row.get("ifname") in names):
+        name, state = row["ifname"], "up" if "UP" in row.get("flags", ()) else "down"
+        found.append(["ip", "link", "set", "dev", name, "mtu", str(row["mtu"]), state])
+        found += [
+            ["ip", "address", "replace", f"{each['local']}/{each['prefixlen']}", "dev", name]
+            for each in row.get("addr_info") or ()
+            if each.get("local") and each.get("scope") == "global"
+        ]
+    return found + [_route(row) for row in routes if row.get("dev") in names and row.get("protocol") != "kernel"]
+
+
+def _route(row: Mapping[str, Any]) -> list[str]:
+    words = {"gateway": "via", "dev": "dev", "prefsrc": "src", "metric": "metric", "table": "table"}
+    family = ["-6"] if ":" in str(row.get("gateway", "")) + str(row.get("dst", "")) else []
+    pairs = [[word, str(row[key])] for key, word in words.items() if row.get(key) is not None]
+    return ["ip", *family, "route", "replace", str(row["dst"]), *(word for pair in pairs for word in pair)]
+
+
+def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """What to put back when a change comes on top of one that nobody has confirmed: what was there before the first."""
+    if not earlier:
+        return dict(later)
+    both = {key: _union(earlier[key], later[key]) for key in ("before", "made", "after")}
+    # A link that the earlier change made is none that was there before.
+    known = {command[command.index("dev") + 1] for command in earlier["links"]} | set(both["made"])
+    links = [command for command in later["links"] if command[command.index("dev") + 1] not in known]
+    return {**both, "links": [*earlier["links"], *links], "saved": {**later["saved"], **earlier["saved"]}}
+
+
+def _union(one: list[Any], other: list[Any]) -> list[Any]:
+    return [*one, *(each for each in other if each not in one)]
+
+
+class Switch:
+    """The dead-man switch of one NIC."""
+
+    def __init__(self, run: Run, nic: str, folder: str = FOLDER) -> None:
+        self._run = run
+        self._folder = os.path.join(folder, nic)
+        self.unit = "kubeovn-restore-" + re.sub(r"[^A-Za-z0-9:_.-]", "_", nic)
+
+    @property
+    def begun(self) -> dict[str, Any]:
+        """What an earlier run has begun, and nobody has confirmed or restored; empty: nothing."""
+        if self.restored:
+            return {}
+        try:
+            with open(os.path.join(self._folder, "begun.json"), encoding="utf-8") as file:
+                found: dict[str, Any] = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    @property
+    def restored(self) -> str:
+        """When the node has put everything back; empty: it has not."""
+        try:
+            with open(os.path.join(self._folder, "restored"), encoding="utf-8") as file:
+                return file.read().strip() or "just now"
+        except OSError:
+            return ""
+
+    @property
+    def log(self) -> str:
+        """What putting it back said."""
+        try:
+            with open(os.path.join(self._folder, "log"), encoding="utf-8", errors="replace") as file:
+                return file.read()[-4000:]
+        except OSError:
+            return ""
+
+    def arm(self, paths: Iterable[str], begun: Mapping[str, Any], seconds: int) -> None:
+        """Keep what will be replaced, and have systemd put it back after so many seconds; 0: only keep it."""
+        earlier = self.begun
+        if self.restored:
+            self.forget()
+        self._stop()
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        saved = {path: self._save(path) for path in paths if path not in earlier.get("saved", {})}
+        whole = merged(earlier, {**begun, "saved": saved})
+        self._write("restore", script(self._folder, whole))
+        self._write("begun.json", json.dumps(whole))
+        if not seconds:
+            return
+        argv = ["systemd-run", f"--unit={self.unit}", f"--on-active={seconds}", "--timer-property=AccuracySec=100ms"]
+        code, _out, err = self._run([*argv, "/bin/sh", os.path.join(self._folder, "restore")])
+        if code != 0:
+            raise OSError(f"systemd takes no timer ({err.strip()}); nothing was changed")
+
+    def _save(self, path: str) -> str | None:
+        if not os.path.exists(path):
+            return None
+        name = "was-" + path.strip("/").replace("/", "-")
+        shutil.copy2(path, os.path.join(self._folder, name))
+        status = os.stat(path)
+        os.chown(os.path.join(self._folder, name), status.st_uid, status.st_gid)
+        return name
+
+    def _write(self, name: str, text: str) -> None:
+        path = os.path.join(self._folder, name)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(path + ".new", path)
+
+    def cancel(self) -> str:
+        """Stop the timer; when it has struck already, wait for the end of it, and say when that was."""
+        self._stop()
+        when = self.restored
+        if not when:
+            self.forget()
+        return when
+
+    def restore(self) -> str:
+        """Put everything back now, unless the timer was quicker; when it was, and empty when there is nothing to do."""
+        if not self.begun and not self.restored:
+            return ""
+        self._stop()
+        if not self.restored:
+            self._run(["/bin/sh", os.path.join(self._folder, "restore")])
+            self.forget()
+            return "now"
+        return self.restored
+
+    def _stop(self) -> None:
+        self._run(["systemctl", "stop", f"{self.unit}.timer"])
+        deadline = time.monotonic() + 60
+        while self._run(["systemctl", "is-active", "--quiet", f"{self.unit}.service"])[0] == 0 or self._activating():
+            if time.monotonic() > deadline:
+                raise OSError(f"{self.unit}.service does not end: look at `journalctl -u {self.unit}`")
+            time.sleep(0.2)
+        self._run(["systemctl", "reset-failed", f"{self.unit}.service"])
+
+    def _activating(self) -> bool:
+        return self._run(["systemctl", "is-active", f"{self.unit}.service"])[1].strip() == "activating"
+
+    def forget(self) -> None:
+        """Remove the folder, and what nobody else has in it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another NIC's
+            os.rmdir(os.path.dirname(self._folder))

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, kubeovn.core contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Who manages a node's links: systemd-networkd (netplan's files among them), NetworkManager or ifupdown.
+
+Each is asked by what it keeps itself: networkd by its state files, NetworkManager by nmcli, ifupdown by its files.
+Private to this collection: no promise is made to other users. Standard library only, and for Python 3.8.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ansible_collections.kubeovn.core.plugins.module_utils import _node_config
+
+if TYPE_CHECKING:  # Python 3.8 cannot subscript it
+    from collections.abc import Callable
+
+    Run = Callable[..., tuple[int, str, str]]  # AnsibleModule.run_command
+    Owners = dict[str, dict[str, str]]  # link -> manager -> the file that says so
+
+NETIF = "/run/systemd/netif/links"
+UNITS = {"networkd": "systemd-networkd.service", "networkmanager": "NetworkManager.service"}
+NAMES = {
+    "networkd": "systemd-networkd",
+    "netplan": "netplan",
+    "networkmanager": "NetworkManager",
+    "ifupdown": "ifupdown",
+}
+INTERFACES = "/etc/network/interfaces"
+NOBODY = (
+    "manager: neither systemd-networkd nor NetworkManager runs on this node, and ifupdown's networking.service is not "
+    "enabled. Enable the one that is to manage the NIC, e.g. systemctl enable --now systemd-networkd, which leaves "
+    "links alone for which it has no file"
+)
+
+
+@dataclass(frozen=True)
+class Management:
+    """Which managers work on this node, and whose each link is."""
+
+    running: frozenset[str] = frozenset()
+    owners: Owners = field(default_factory=dict)
+    netplan: bool = False  # /etc/netplan has files
+    connections: Mapping[str, str] = field(default_factory=dict)  # link -> UUID of NetworkManager's active connection
+    interfaces: str = ""  # ifupdown's main file
+    stanzas: Mapping[str, str] = field(default_factory=dict)  # link -> ifupdown's file that names it
+
+    def foreign(self, nic: str, link: str, own: Iterable[str]) -> dict[str, str]:
+        """The owners of a link other than by our own files for this NIC; `own` are the managers that have such."""
+        return {
+            manager: path
+            for manager, path in self.owners.get(link, {}).items()
+            # What netplan makes of our file is in a file of netplan's.
+            if _node_config.is_own(path, nic) is None and not (manager == "netplan" and manager in own)
+        }
+
+    def goes_by_ours(self, manager: str, nic: str, link: str) -> bool:
+        """Whether this manager manages the link by a file of ours."""
+        path = self.owners.get(link, {}).get(manager, "")
+        return bool(path) and (manager == "netplan" or _node_config.is_own(path, nic) is not None)
+
+
+def daemon(manager: str) -> str:
+    """The program that carries out what a manager says."""
+    return "networkd" if manager == "netplan" else manager
+
+
+def choose(asked: str, nic: str, links: Iterable[str], own: Iterable[str], seen: Management) -> tuple[str, list[str]]:
+    """The manager to write for, and why that would be wrong; `own` are the managers that have files of ours."""
+    own, links = list(own), list(links)
+    foreign = {link: seen.foreign(nic, link, own) for link in links}
+    found = _chosen(asked, own, foreign, seen)
+    if not found:
+        return "", [NOBODY]
+    problems = []
+    if daemon(found) not in seen.running:
+        problems.append(_not_running(found, seen))
+    for link in links:
+        whose = {daemon(manager): (manager, path) for manager, path in foreign[link].items()}
+        said = " and ".join(f"{NAMES[manager]} ({path})" for manager, path in sorted(whose.values()))
+        if len(whose) > 1:
+            problems.append(f"manager: {link} has two owners, {said}. Take it out of one of these files")
+        elif whose and daemon(found) not in whose:
+            (manager, path) = next(iter(whose.values()))
+            problems.append(
+                f"manager: {link} is {NAMES[manager]}'s ({path}), and {NAMES[found]} is to manage it. "
+                f"Set manager: {manager}, or take {link} out of that file"
+            )
+    if (
+        found == "ifupdown"
+        and found in seen.running
+        and not sources(seen.interfaces, f"{_node_config.INTERFACES}/kubeovn-{nic}")
+    ):
+        problems.append(
+            f"manager: {INTERFACES} does not read {_node_config.INTERFACES}. "
+            f"Add the line: source {_node_config.INTERFACES}/*"
+        )
+    return found, problems
+
+
+def _chosen(asked: str, own: list[str], foreign: Mapping[str, Mapping[str, str]], seen: Management) -> str:
+    if asked != "auto":
+        return asked
+    if own:
+        return own[0]
+    owners = [manager for whose in foreign.values() for manager in whose]
+    if owners:
+        return owners[0]
+    if seen.netplan and "networkd" in seen.running:
+        return "netplan"
+    return next((name for name in ("networkd", "networkmanager", "ifupdown") if name in seen.running), "")
+
+
+def _not_running(manager: str, seen: Management) -> str:
+    if manager == "ifupdown":
+        return "manager: ifupdown's networking.service is not enabled on this node: systemctl enable networking"
+    others = ", ".join(NAMES[name] for name in sorted(seen.running))
+    name, unit = NAMES[daemon(manager)], UNITS[daemon(manager)]
+    hint = f"; what runs here is {others}" if others else ""
+    return f"manager: {name} does not run on this node{hint}. Start it: systemctl enable --now {unit}"
+
+
+# --- what each of them says -----------------------------------------------------------------------------------
+
+
+def of_networkd(text: str) -> tuple[str, str] | None:
+    """(manager, file) from one of networkd's state files; None when the link is not its."""
+    entries = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    path = entries.get("NETWORK_FILE", "").strip('"')
+    if not path or entries.get("ADMIN_STATE") in ("unmanaged", "pending", None):
+        return None
+    return ("netplan" if os.path.basename(path).startswith("10-netplan-") else "networkd"), path
+
+
+def terse(text: str) -> list[list[str]]:
+    """The fields of `nmcli --terse`, which has a backslash before a colon that is none of its own."""
+    return [
+        [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\):", line)] for line in text.splitlines() if line
+    ]
+
+
+def of_networkmanager(devices: str, connections: str) -> dict[str, tuple[str, str]]:
+    """Link -> (UUID, file) from `nmcli -t -f DEVICE,STATE,CON-UUID device` and `-f UUID,FILENAME connection`."""
+    files = {row[0]: row[1] for row in terse(connections) if len(row) == 2}
+    return {
+        row[0]: (row[2], files.get(row[2]) or row[2])
+        for row in terse(devices)
+        if len(row) == 3 and row[2] and row[1].startswith("connect") and "externally" not in row[1]
+    }
+
+
+def stanzas(texts: Mapping[str, str]) -> dict[str, str]:
+    """Link -> file of ifupdown's stanzas, from files by path."""
+    return {
+        words[1]: path
+        for path, text in texts.items()
+        for words in (line.split() for line in text.splitlines())
+        if len(words) > 1 and words[0] == "iface" and words[1] != "lo"
+    }
+
+
+def sources(text: str, path: str) -> bool:
+    """Whether ifupdown's main file has this one read."""
+    return any(_matches(words, path) for words in _source_lines(text))
+
+
+def _source_lines(text: str) -> list[list[str]]:
+    lines = (line.split() for line in text.splitlines())
+    return [words for words in lines if len(words) > 1 and words[0] in ("source", "source-directory")]
+
+
+def _matches(words: list[str], path: str) -> bool:
+    return any(fnmatch.fnmatch(path, pattern) for pattern in _patterns(words))
+
+
+def _patterns(words: list[str]) -> list[str]:
+    suffix = "/*" if words[0] == "source-directory" else ""
+    return [os.path.join(os.path.dirname(INTERFACES), word) + suffix for word in words[1:]]
+
+
+# --- looking --------------------------------------------------------------------------------------------------
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def look(run: Run) -> Management:
+    """Who manages what on this node."""
+    running = {name for name, unit in UNITS.items() if run(["systemctl", "is-active", "--quiet", unit])[0] == 0}
+    if os.path.exists("/sbin/ifup") and run(["systemctl", "is-enabled", "--quiet", "networking.service"])[0] == 0:
+        running.add("ifupdown")
+    owners: Owners = {}
+    if "networkd" in running:
+        for link, index in _indexes().items():
+            owner = of_networkd(_read(f"{NETIF}/{index}"))
+            if owner is not None:
+                owners.setdefault(link, {})[owner[0]] = owner[1]
+    active = _networkmanager(run) if "networkmanager" in running else {}
+    for link, (_uuid, path) in active.items():
+        owners.setdefault(link, {})["networkmanager"] = path
+    text = _read(INTERFACES) if "ifupdown" in running else ""
+    paths = [
+        INTERFACES,
+        *(name for words in _source_lines(text) for each in _patterns(words) for name in glob.glob(each)),
+    ]
+    named = stanzas({path: _read(path) for path in paths}) if text else {}
+    for link, path in named.items():
+        owners.setdefault(link, {})["ifupdown"] = path
+    return Management(
+        running=frozenset(running),
+        owners=owners,
+        netplan=bool(glob.glob(f"{_node_config.NETPLAN}/*.yaml")),
+        connections={link: uuid for link, (uuid, _path) in active.items()},
+        interfaces=text,
+        stanzas=named,
+    )
+
+
+def _indexes() -> dict[str, str]:
+    """Link -> its number."""
+    names = os.listdir("/sys/class/net")
+    found = {name: _read(f"/sys/class/net/{name}/ifindex").strip() for name in names}
+    return {name: index for name, index in found.items() if index}
+
+
+def _networkmanager(run: Run) -> dict[str, tuple[str, str]]:
+    devices = run(["nmcli", "--terse", "--fields", "DEVICE,STATE,CON-UUID", "device", "status"])
+    connections = run(["nmcli", "--terse", "--fields", "UUID,FILENAME", "connection", "show"])
+    return of_networkmanager(devices[1], connections[1])

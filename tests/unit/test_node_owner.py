@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose a link is, and which manager is written for."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.kubeovn.core.plugins.module_utils import _node_owner
+from ansible_collections.kubeovn.core.plugins.module_utils._node_owner import Management, choose
+
+ALL = frozenset(("networkd", "networkmanager", "ifupdown"))
+SOURCES = "# a comment\nsource /etc/network/interfaces.d/*\n"
+DHCP = "/etc/systemd/network/80-dhcp.network"
+
+
+def test_networkd_says_which_file_counts() -> None:
+    text = "# private\nADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/10-mgmt.network\n"
+    assert _node_owner.of_networkd(text) == ("networkd", "/etc/systemd/network/10-mgmt.network")
+    text = "ADMIN_STATE=configuring\nNETWORK_FILE=/run/systemd/network/10-netplan-enp8s0.network\n"
+    assert _node_owner.of_networkd(text) == ("netplan", "/run/systemd/network/10-netplan-enp8s0.network")
+    assert _node_owner.of_networkd("ADMIN_STATE=unmanaged\n") is None
+    assert _node_owner.of_networkd("") is None
+
+
+def test_networkmanager_owns_what_it_activated_itself() -> None:
+    devices = (
+        "enp1s0:connected (externally):5cc8a52e\nenp8s0:connected:089d3c36\nenp9s0:disconnected:\nenp2s0:unmanaged:\n"
+        "odd\\:name:connecting (prepare):aa\n"
+    )
+    connections = "089d3c36:/etc/NetworkManager/system-connections/a\\:b.nmconnection\n"
+    assert _node_owner.of_networkmanager(devices, connections) == {
+        "enp8s0": ("089d3c36", "/etc/NetworkManager/system-connections/a:b.nmconnection"),
+        "odd:name": ("aa", "aa"),
+    }
+
+
+def test_ifupdowns_stanzas_and_sources() -> None:
+    texts = {"/etc/network/interfaces": "auto lo\niface lo inet loopback\n  iface enp1s0 inet dhcp\n#iface enp9s0\n"}
+    assert _node_owner.stanzas(texts) == {"enp1s0": "/etc/network/interfaces"}
+    path = "/etc/network/interfaces.d/kubeovn-enp8s0"
+    assert _node_owner.sources(SOURCES, path)
+    assert _node_owner.sources("source interfaces.d/*\n", path)
+    assert _node_owner.sources("source-directory /etc/network/interfaces.d\n", path)
+    assert not _node_owner.sources(
+        "#source /etc/network/interfaces.d/*\nsource /etc/network/interfaces.d/*.cfg\n", path
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "own", "manager"),
+    [
+        (Management(running=ALL), ["ifupdown"], "ifupdown"),  # what an earlier run has chosen
+        (Management(running=ALL, interfaces=SOURCES, owners={"enp8s0": {"ifupdown": "/etc/x"}}), [], "ifupdown"),
+        (Management(running=ALL, netplan=True), [], "netplan"),
+        (Management(running=ALL), [], "networkd"),
+        (Management(running=frozenset(("networkmanager",)), netplan=True), [], "networkmanager"),
+        (Management(running=ALL, owners={"enp1s0": {"networkmanager": "x"}}), [], "networkd"),  # another link's
+    ],
+)
+def test_who_is_written_for_when_nobody_says(seen: Management, own: list[str], manager: str) -> None:
+    found, problems = choose("auto", "enp8s0", ["enp8s0"], own, seen)
+    assert found == manager
+    assert not [problem for problem in problems if "owner" in problem]
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "words"),
+    [
+        ("auto", Management(), "neither systemd-networkd nor NetworkManager runs"),
+        (
+            "networkmanager",
+            Management(running=frozenset(("networkd",))),
+            "what runs here is systemd-networkd. Start it",
+        ),
+        ("ifupdown", Management(running=frozenset(("networkd",))), "systemctl enable networking"),
+        (
+            "networkd",
+            Management(running=ALL, owners={"enp8s0f0": {"networkd": DHCP, "ifupdown": "/etc/network/interfaces"}}),
+            f"enp8s0f0 has two owners, ifupdown (/etc/network/interfaces) and systemd-networkd ({DHCP})",
+        ),
+        (
+            "networkd",
+            Management(running=ALL, owners={"enp8s0f0": {"networkmanager": "/etc/x.nmconnection"}}),
+            "(/etc/x.nmconnection), and systemd-networkd is to manage it. Set manager: networkmanager, or take",
+        ),
+        ("ifupdown", Management(running=ALL), "Add the line: source /etc/network/interfaces.d/*"),
+    ],
+)
+def test_what_is_refused_says_what_to_do(asked: str, seen: Management, words: str) -> None:
+    _found, problems = choose(asked, "enp8s0", ["enp8s0", "enp8s0f0"], [], seen)
+    assert len(problems) == 1
+    assert words in problems[0]
+
+
+def test_netplan_and_networkd_are_one_program_and_own_files_are_no_foreign_owner() -> None:
+    ours = "/etc/systemd/network/05-kubeovn-enp8s0.network"
+    seen = Management(running=ALL, owners={"enp8s0": {"networkd": ours}, "enp8s0f0": {"networkd": DHCP}})
+    for manager in ("networkd", "netplan"):
+        assert choose(manager, "enp8s0", ["enp8s0", "enp8s0f0"], ["networkd"], seen) == (manager, [])
+    assert choose("networkmanager", "enp8s0", ["enp8s0"], ["networkd"], seen) == ("networkmanager", [])
+    assert seen.goes_by_ours("networkd", "enp8s0", "enp8s0")
+    assert not seen.goes_by_ours("networkd", "enp8s0", "enp8s0f0")
+    made = "/run/systemd/network/10-netplan-enp8s0.network"
+    seen = Management(running=ALL, owners={"enp8s0": {"netplan": made}})
+    assert choose("networkmanager", "enp8s0", ["enp8s0"], ["netplan"], seen) == ("networkmanager", [])
+    assert "netplan" in choose("networkmanager", "enp8s0", ["enp8s0"], [], seen)[1][0]
