@@ -13,6 +13,7 @@ import fnmatch
 import glob
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -197,8 +198,11 @@ def _read(path: str) -> str:
 
 
 def look(run: Run) -> Management:
-    """Who manages what on this node."""
-    running = {name for name, unit in UNITS.items() if run(["systemctl", "is-active", "--quiet", unit])[0] == 0}
+    """Who manages what on this node; a machine without systemd has none of them."""
+    if not os.path.exists("/run/systemd/system"):
+        return Management()
+    states = run(["systemctl", "is-active", *UNITS.values()])[1].split()
+    running = {name for number, name in enumerate(UNITS) if states[number : number + 1] == ["active"]}
     if os.path.exists("/sbin/ifup") and run(["systemctl", "is-enabled", "--quiet", "networking.service"])[0] == 0:
         running.add("ifupdown")
     owners: Owners = {}
@@ -207,7 +211,7 @@ def look(run: Run) -> Management:
             owner = of_networkd(_read(f"{NETIF}/{index}"))
             if owner is not None:
                 owners.setdefault(link, {})[owner[0]] = owner[1]
-    active = _networkmanager(run) if "networkmanager" in running else {}
+    active = _networkmanager(run) if "networkmanager" in running and shutil.which("nmcli") else {}
     for link, (_uuid, path) in active.items():
         owners.setdefault(link, {})["networkmanager"] = path
     text = _read(INTERFACES) if "ifupdown" in running else ""

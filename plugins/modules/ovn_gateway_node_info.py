@@ -220,6 +220,13 @@ links:
       description: The Open vSwitch bridge that it is a port of, or null.
       type: str
       returned: always
+    owner:
+      description:
+        - Who manages it - V(networkd), V(netplan), V(networkmanager) or V(ifupdown), each with the file that says so.
+        - Empty when nobody does. Two owners fight.
+      type: dict
+      returned: always
+      sample: {"networkd": "/etc/systemd/network/10-mgmt.network"}
 protected:
   description: Links that must not be touched, with the reasons.
   returned: always
@@ -407,6 +414,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node_addresses,
     _node_bond,
     _node_frames,
+    _node_owner,
     _node_probe,
     _node_wire,
 )
@@ -414,11 +422,11 @@ from ansible_collections.kubeovn.core.plugins.module_utils import (
 MOST = 4096  # addresses that one task may ask for: more is no pool but a scan of the network
 
 
-def describe_link(link: _node.Link, ovs: _node.Ovs) -> dict[str, Any]:
+def describe_link(link: _node.Link, ovs: _node.Ovs, owner: dict[str, str]) -> dict[str, Any]:
     """A link as it is returned."""
     names = ("kind", "mac", "permanent_mac", "mtu", "up", "carrier", "master")
     result = {name: value for name, value in asdict(link).items() if name in names}
-    return dict(result, addresses=list(link.addresses), bridge=ovs.bridge_of(link.name))
+    return dict(result, addresses=list(link.addresses), bridge=ovs.bridge_of(link.name), owner=owner)
 
 
 def refusals(
@@ -556,11 +564,12 @@ def main() -> None:
         ovs = _node_probe.open_vswitch(module.params["ovs_socket"] or "")
         api_servers, internal_ips = module.params["api_servers"], module.params["internal_ips"]
         found, unverified = _node_probe.anchors(module.run_command, links, ovs, api_servers, internal_ips)
+        owners = _node_owner.look(module.run_command).owners
     except (_node_probe.ProbeError, ValueError) as error:
         module.fail_json(msg=f"This node cannot be looked at: {error}")
     protected = _node.protect(links, ovs, found)
     result = {
-        "links": {name: describe_link(link, ovs) for name, link in links.items()},
+        "links": {name: describe_link(link, ovs, owners.get(name, {})) for name, link in links.items()},
         "protected": protected,
         "unverified": unverified,
         "ovs": {

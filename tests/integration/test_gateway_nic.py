@@ -132,6 +132,16 @@ def test_a_node_that_was_cut_off_comes_back_by_itself(machine: Machine) -> None:
     assert "kubeovn-restore" not in machine.sh("systemctl list-units --all --plain --no-legend 'kubeovn-restore-*'")
 
 
+def test_the_physical_network_is_asked(machine: Machine) -> None:
+    variables = {"name": NIC, "gateway_address": "10.4.19.1/24"}
+    said = machine.role(router_address="10.4.19.253/24", router_mac="16:52:f3:13:6a:25", **variables)
+    assert recap(said)[NODE]["failed"] == 0  # nobody has that address
+    with pytest.raises(CommandFailed, match=r"gateway_nic_router_address: 10\.4\.19\.29 is\s+[0-9a-f:]{17}'s"):
+        machine.role(router_address="10.4.19.29/24", router_mac="16:52:f3:13:6a:25", **variables)
+    with pytest.raises(CommandFailed, match=r"gateway_nic_gateway_address: 10\.4\.19\.99 does not answer ARP"):
+        machine.role(**{**variables, "gateway_address": "10.4.19.99/24"})
+
+
 def made_and_kept(machine: Machine, manager: str) -> None:
     """A bond is made, and a second run has nothing to do."""
     machine.role(manager=manager)
