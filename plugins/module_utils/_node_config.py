@@ -70,7 +70,8 @@ def is_own(path: str, nic: str) -> str | None:
     """Whose file this is, when it is one of ours for this NIC: the manager."""
     name = re.escape(nic)
     patterns = {
-        "networkd": rf"{NETWORKD}/05-kubeovn-{name}\.(network|netdev|member-[^/]+\.network)",
+        # .removal: what an early version of the role kept there
+        "networkd": rf"{NETWORKD}/05-kubeovn-{name}\.(network|netdev|removal|member-[^/]+\.network)",
         "netplan": rf"{NETPLAN}/90-kubeovn-{name}\.yaml|{NETWORKD}/10-netplan-{name}\.network\.d/kubeovn\.conf",
         "networkmanager": rf"{KEYFILES}/kubeovn-{name}(\.member-[^/]+)?\.nmconnection",
         "ifupdown": rf"{INTERFACES}/kubeovn-{name}",

@@ -79,10 +79,19 @@ def as_they_are(
 
 
 def _route(row: Mapping[str, Any]) -> list[str]:
-    words = {"gateway": "via", "dev": "dev", "prefsrc": "src", "metric": "metric", "table": "table"}
+    # With its protocol, by which managers and routing daemons know their own routes.
+    words = {
+        "gateway": "via",
+        "dev": "dev",
+        "protocol": "proto",
+        "prefsrc": "src",
+        "metric": "metric",
+        "table": "table",
+    }
     family = ["-6"] if ":" in str(row.get("gateway", "")) + str(row.get("dst", "")) else []
     pairs = [[word, str(row[key])] for key, word in words.items() if row.get(key) is not None]
-    return ["ip", *family, "route", "replace", str(row["dst"]), *(word for pair in pairs for word in pair)]
+    flags = ["onlink"] if "onlink" in row.get("flags", ()) else []
+    return ["ip", *family, "route", "replace", str(row["dst"]), *(word for pair in pairs for word in pair), *flags]
 
 
 def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:

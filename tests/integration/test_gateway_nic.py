@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from support.lab import Lab
 from support.live import Live, eventually
 
 NODE, NIC, MEMBERS = "jah-k3s-h100-003", "enp8s0", ["enp8s0f0", "enp8s0f1"]
+PLAIN = "jah-k3s-h100-001"  # a container, whose external NIC is no bond: what needs no bond is quicker there
 MANAGEMENT = "enp1s0"
 FOLDERS = (
     "/etc/systemd/network",
@@ -37,6 +40,7 @@ PLAY = """\
 UNMANAGED = "interface-name:enp1s0;interface-name:enp2s0;interface-name:br-*;interface-name:ovn0;interface-name:mirror0"
 BEGIN = {
     "networkmanager": f"""set -e
+mkdir -p /etc/NetworkManager/conf.d
 printf '[main]\\nno-auto-default=*\\n[keyfile]\\nunmanaged-devices={UNMANAGED}\\n' >/etc/NetworkManager/conf.d/lab.conf
 systemctl unmask NetworkManager.service
 systemctl enable --now NetworkManager.service""",
@@ -51,21 +55,21 @@ rm -f /etc/NetworkManager/conf.d/lab.conf""",
 
 
 class Machine:
-    """The machine with two external NICs for one."""
+    """A gateway machine and its external NIC."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self.lab, self.live, self._play = lab, Live(lab), folder / "play.yml"
+    def __init__(self, lab: Lab, folder: Path, node: str = NODE) -> None:
+        self.lab, self.live, self.node, self._play = lab, Live(lab), node, folder / f"{node}.yml"
 
     def sh(self, script: str) -> str:
         """A shell script on it."""
-        return self.lab.run("node", NODE, "--", "sh", "-c", script, timeout=300)
+        return self.lab.run("node", self.node, "--", "sh", "-c", script, timeout=300)
 
-    def role(self, name: str = "gateway_nic", **variables: Any) -> str:
+    def role(self, role: str = "gateway_nic", /, **variables: Any) -> str:
         """What Ansible says of a role; what the node lives on is given, so that Kubernetes is not asked."""
-        if name == "gateway_nic":
+        if role == "gateway_nic":
             variables = {"internal_ips": [], "api_servers": [], "timeout": 90, **variables}
-        named = {f"{name}_{key}": value for key, value in variables.items()}
-        self._play.write_text(PLAY.format(node=NODE, role=name, variables=json.dumps(named)))
+        named = {f"{role}_{key}": value for key, value in variables.items()}
+        self._play.write_text(PLAY.format(node=self.node, role=role, variables=json.dumps(named)))
         argv = [VENV / "bin" / "ansible-playbook", "--inventory", os.environ["LAB_INVENTORY"], self._play]
         return run(argv, env={"ANSIBLE_NOCOLOR": "1"}, tail=400, timeout=900)
 
@@ -83,17 +87,17 @@ class Machine:
         routes = self.sh("ip -4 route show | sort")
         return f"{address['mtu']} {[each['local'] for each in address['addr_info']]}\n{routes}"
 
-    def bond(self) -> dict[str, Any]:
-        """The bond as the kernel has it: its own state, and its members."""
+    def nic(self) -> dict[str, Any]:
+        """The external NIC as the kernel has it."""
         rows = {row["ifname"]: row for row in json.loads(self.sh("ip -json -details address show")) if row}
         if NIC not in rows:
             return {}
-        bond = rows[NIC]
+        nic = rows[NIC]
         return {
-            "mode": bond["linkinfo"]["info_data"]["mode"],
-            "mtu": bond["mtu"],
-            "up": "UP" in bond["flags"],
-            "addresses": len(bond["addr_info"]),
+            "mode": nic.get("linkinfo", {}).get("info_data", {}).get("mode"),
+            "mtu": nic["mtu"],
+            "up": "UP" in nic["flags"],
+            "addresses": len(nic["addr_info"]),
             "members": sorted(name for name, row in rows.items() if row.get("master") == NIC),
         }
 
@@ -102,69 +106,92 @@ RIGHT = {"mode": "active-backup", "mtu": 1500, "up": True, "addresses": 0, "memb
 
 
 @pytest.fixture(scope="module")
-def machine(up: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    machine = Machine(up, tmp_path_factory.mktemp("nic"))
-    if machine.live.get("configmap", "ovn-external-gw-config", "kube-system"):
-        machine.role("external_gateway", state="absent")
-    yield machine
-    machine.role()  # as other tests expect it
+def machines(up: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Machine]]:
+    folder = tmp_path_factory.mktemp("nic")
+    found = {node: Machine(up, folder, node) for node in (NODE, PLAIN)}
+    if Live(up).get("configmap", "ovn-external-gw-config", "kube-system"):
+        found[NODE].role("external_gateway", state="absent")
+    yield found
+    for machine in found.values():  # as other tests expect it
+        machine.role()
 
 
 @pytest.fixture
-def manager(machine: Machine, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A network manager that the lab's machines have and do not use."""
-    name: str = request.param
+def machine(machines: dict[str, Machine]) -> Machine:
+    """The one with two external NICs for one, and a kernel of its own."""
+    return machines[NODE]
+
+
+@pytest.fixture
+def plain(machines: dict[str, Machine]) -> Machine:
+    return machines[PLAIN]
+
+
+@contextmanager
+def managed(machine: Machine, manager: str) -> Iterator[None]:
+    """A network manager that the lab's machines have and do not use; nothing is configured before and after."""
     machine.role(state="absent")
-    machine.sh(BEGIN.get(name, "true"))
-    yield name
-    machine.role(state="absent")
-    machine.sh(END.get(name, "true"))
+    machine.sh(BEGIN.get(manager, "true"))
+    try:
+        yield
+    finally:
+        machine.role(state="absent")
+        machine.sh(END.get(manager, "true"))
 
 
 def test_a_node_that_was_cut_off_comes_back_by_itself(machine: Machine) -> None:
     files, living = machine.files(), machine.living()
     with pytest.raises(CommandFailed, match=r"has\s+restored") as failure:
         machine.role(name=MANAGEMENT, members=[], override=[MANAGEMENT], drop_addresses=True, rollback=25, timeout=5)
-    said = str(failure.value)
-    assert "TASK [kubeovn.core.gateway_nic : Say what happened]" in said
+    assert "TASK [kubeovn.core.gateway_nic : Say what happened]" in str(failure.value)
     eventually(machine.living, lambda now: now == living, 60, "addresses and routes are as before")
     assert machine.files() == files
     assert "kubeovn-restore" not in machine.sh("systemctl list-units --all --plain --no-legend 'kubeovn-restore-*'")
 
 
-def test_the_physical_network_is_asked(machine: Machine) -> None:
-    variables = {"name": NIC, "gateway_address": "10.4.19.1/24"}
-    said = machine.role(router_address="10.4.19.253/24", router_mac="16:52:f3:13:6a:25", **variables)
-    assert recap(said)[NODE]["failed"] == 0  # nobody has that address
-    with pytest.raises(CommandFailed, match=r"gateway_nic_router_address: 10\.4\.19\.29 is\s+[0-9a-f:]{17}'s"):
-        machine.role(router_address="10.4.19.29/24", router_mac="16:52:f3:13:6a:25", **variables)
-    with pytest.raises(CommandFailed, match=r"gateway_nic_gateway_address: 10\.4\.19\.99 does not answer ARP"):
-        machine.role(**{**variables, "gateway_address": "10.4.19.99/24"})
+def test_the_physical_network_is_asked(plain: Machine) -> None:
+    mac = "16:52:f3:13:6a:25"
+    silent, free = "10.4.19.99/24", "10.4.19.253/24"
+    said = plain.role(gateway_address="10.4.19.1/24", router_address=free, router_mac=mac)
+    assert "does not answer ARP" not in said
+    missing = r"gateway_nic_gateway_address:\s+10\.4\.19\.99\s+does\s+not\s+answer\s+ARP"
+    assert re.search(missing, plain.role(gateway_address=silent, router_address=free, router_mac=mac))  # only said
+    with pytest.raises(CommandFailed, match=missing) as failure:
+        plain.role(gateway_address=silent, router_address="10.4.19.29/24", router_mac=mac, arp="required")
+    assert re.search(r"gateway_nic_router_address:\s+10\.4\.19\.29\s+is\s+[0-9a-f:]{17}'s", str(failure.value))
 
 
-def made_and_kept(machine: Machine, manager: str) -> None:
-    """A bond is made, and a second run has nothing to do."""
+def made_and_kept(machine: Machine, manager: str, right: dict[str, Any]) -> None:
+    """The NIC is made ready, and a second run has nothing to do."""
     machine.role(manager=manager)
-    assert machine.bond() == RIGHT
+    assert machine.nic() == right
     assert machine.own()
     assert not [path for path in machine.own() if path.startswith("/var/lib")]
-    assert recap(machine.role(manager=manager))[NODE]["changed"] == 0
+    assert recap(machine.role(manager=manager))[machine.node]["changed"] == 0
 
 
-@pytest.mark.parametrize("manager", ["networkmanager", "ifupdown"], indirect=True)
-def test_a_bond_by_another_manager(machine: Machine, manager: str) -> None:
-    made_and_kept(machine, manager)
-    machine.role(state="absent")
-    assert machine.bond() == {}
+def test_a_bond_by_networkmanager(machine: Machine) -> None:
+    with managed(machine, "networkmanager"):
+        made_and_kept(machine, "networkmanager", RIGHT)
+    assert machine.nic() == {}
     assert machine.own() == []
 
 
+def test_a_plain_nic_by_ifupdown(plain: Machine) -> None:
+    with managed(plain, "ifupdown"):
+        made_and_kept(plain, "ifupdown", {**RIGHT, "mode": None, "members": []})
+    assert plain.own() == []
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("manager", ["networkd", "netplan", "networkmanager", "ifupdown"], indirect=True)
+@pytest.mark.parametrize("manager", ["networkd", "netplan", "networkmanager", "ifupdown"])
 def test_a_bond_is_there_again_after_a_reboot(machine: Machine, manager: str) -> None:
-    made_and_kept(machine, manager)
-    machine.sh("sync")
-    machine.lab.run("power", "off", NODE)
-    machine.lab.run("power", "on", NODE, timeout=400)
-    eventually(machine.bond, lambda bond: bond == RIGHT, 120, "the bond is right after the reboot")
-    assert recap(machine.role(manager=manager))[NODE]["changed"] == 0
+    with managed(machine, manager):
+        made_and_kept(machine, manager, RIGHT)
+        machine.sh("sync")
+        machine.lab.run("power", "off", NODE)
+        machine.lab.run("power", "on", NODE, timeout=400)
+        eventually(machine.nic, lambda nic: nic == RIGHT, 120, "the bond is right after the reboot")
+        assert recap(machine.role(manager=manager))[NODE]["changed"] == 0
+    assert machine.nic() == {}
+    assert machine.own() == []

@@ -99,6 +99,10 @@ def test_ifupdown() -> None:
     assert "ip link set dev enp8s0 mtu 9000 up" in text
 
 
+def test_what_an_early_version_kept_is_ours_too() -> None:
+    assert is_own("/etc/systemd/network/05-kubeovn-enp8s0.removal", "enp8s0") == "networkd"
+
+
 @settings(max_examples=40)
 @given(nic=names, other=names, members=st.lists(names, max_size=3, unique=True))
 def test_own_files_are_known_again_and_are_nobody_elses(nic: str, other: str, members: list[str]) -> None:

@@ -108,7 +108,14 @@ def test_links_as_they_are() -> None:
         '{"ifname": "enp8s0", "mtu": 9000, "flags": []}, {"ifname": "enp2s0", "mtu": 1500, "flags": ["UP"]}]'
     )
     routes: list[dict[str, Any]] = [
-        {"dst": "default", "gateway": "10.4.18.1", "dev": "enp1s0", "metric": 100, "protocol": "static", "flags": []},
+        {
+            "dst": "default",
+            "gateway": "10.4.18.1",
+            "dev": "enp1s0",
+            "metric": 100,
+            "protocol": "static",
+            "flags": ["onlink"],
+        },
         {"dst": "10.4.18.0/24", "dev": "enp1s0", "protocol": "kernel"},
         {"dst": "default", "gateway": "fd00::1", "dev": "enp1s0", "protocol": "ra", "table": "7"},
         {"dst": "default", "gateway": "10.4.17.1", "dev": "enp2s0", "protocol": "static"},
@@ -117,8 +124,8 @@ def test_links_as_they_are() -> None:
         "ip link set dev enp1s0 mtu 1500 up",
         "ip address replace 10.4.18.13/24 dev enp1s0",
         "ip link set dev enp8s0 mtu 9000 down",
-        "ip route replace default via 10.4.18.1 dev enp1s0 metric 100",
-        "ip -6 route replace default via fd00::1 dev enp1s0 table 7",
+        "ip route replace default via 10.4.18.1 dev enp1s0 proto static metric 100 onlink",
+        "ip -6 route replace default via fd00::1 dev enp1s0 proto ra table 7",
     ]
 
 
