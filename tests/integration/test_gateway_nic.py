@@ -87,6 +87,11 @@ class Machine:
         routes = self.sh("ip -4 route show | sort")
         return f"{address['mtu']} {[each['local'] for each in address['addr_info']]}\n{routes}"
 
+    def ready(self) -> bool:
+        """Whether Kubernetes takes the node for alive."""
+        path = '{.status.conditions[?(@.type=="Ready")].status}'
+        return self.live.kubectl("get", "node", self.node, "-o", f"jsonpath={path}").strip() == "True"
+
     def nic(self) -> dict[str, Any]:
         """The external NIC as the kernel has it."""
         rows = {row["ifname"]: row for row in json.loads(self.sh("ip -json -details address show")) if row}
@@ -114,6 +119,7 @@ def machines(up: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict
     yield found
     for machine in found.values():  # as other tests expect it
         machine.role()
+        eventually(machine.ready, bool, 180, f"{machine.node} is Ready, though it was cut off")
 
 
 @pytest.fixture
