@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from support.commands import TOP
+from support.examples import blocks, calls
 from support.fleet import alone
 from support.lab import Lab
 from support.live import Live, eventually
@@ -270,6 +271,27 @@ def test_a_machine_is_given_another_eip_while_it_is_off_and_leaves_nothing_when_
     assert rows(clean), "Kube-OVN leaves it, or this test proves nothing"
     done({"vm": "web", "address": TWO}, state="absent")
     assert (rows(clean), objects(clean)) == ([], [])
+
+
+@pytest.mark.full
+def test_the_guides_example(clean: Live) -> None:
+    """What docs/eips-vpc.md begins with, as it stands."""
+    [example] = [one for one in blocks("docs/eips-vpc.md") if one.text.startswith("- ")]
+    [(_name, options)] = calls(example)
+    names = [item["vm"] for item in options["eips"]]
+    try:
+        clean.apply(*map(machine, names))
+        for name in names:
+            eventually(partial(clean.get, "vmi", name, NAMESPACE), runs, 120, f"{name} runs")
+            eventually(partial(overlay_ip, clean, name), bool, 60, f"{name} has an address")
+        done(*options["eips"])
+        web, mail = (overlay_ip(clean, name) for name in names)
+        assert rows(clean) == [("dnat_and_snat", ONE, web, "")]
+        assert balancers(clean) == {f"{TWO}:25": f"{mail}:2525", f"{TWO}:993": f"{mail}:993"}
+        assert len(clean.answers(ONE)) == 3
+        done(*({**item, "ports": []} if "ports" in item else item for item in options["eips"]), state="absent")
+    finally:
+        clean.kubectl("delete", "vm", "-n", NAMESPACE, *names, "--ignore-not-found", "--wait=true")
 
 
 def machine(name: str) -> dict[str, Any]:
