@@ -30,6 +30,7 @@ ELSEWHERE = {
     "examples/guests.yml": "tests/integration/test_inventory.py",
     "examples/site.kubeovn_eip.yml": "tests/integration/test_inventory.py",
     "examples/vm-testing.yml": "tests/integration/test_inventory.py",
+    "plugins/modules/ovn_gateway_node_config.py": "tests/integration/test_gateway_nic.py",
     "plugins/modules/ovn_gateway_node_nic.py": "tests/integration/test_gateway_nodes.py",
     "roles/gateway_nic/README.md": "molecule/gateway_nic/converge.yml",
 }
