@@ -16,7 +16,9 @@ from support.eip_lab import EIP, ROUTED, gateway, machine, pod, runs
 from support.fleet import alone
 from support.lab import Lab
 from support.live import Live, eventually
+from support.vpc_site import kube_ovn
 
+DUAL = "lines-dual"  # a Subnet of both families
 POD, WITNESS, VM, BARE_VM = "lines-pod", "lines-witness", "lines-vm", "lines-bare"
 ADDRESS = "10.4.19.180"
 CONFIG, HOME = "ovn-external-gw-config", "kube-system"
@@ -59,6 +61,12 @@ def clean(live: Live) -> Iterator[Live]:
         )
         alone("ovn_eip", {"eips": [{"pod": POD, "address": ADDRESS}], "state": "absent"})
     assert leads(live, ADDRESS) == []
+
+
+def rerouted(live: Live) -> list[str]:
+    """The matches of reroute policies, word by word: one of a dual-stack pod has a comma."""
+    words = ("--bare", "--columns=match", "find", "Logical_Router_Policy", "priority=29250")
+    return live.nbctl(*words).splitlines()
 
 
 @contextmanager
@@ -120,6 +128,34 @@ def test_a_pod_with_another_nic_in_the_default_vpc_is_refused(clean: Live) -> No
     assert EIP not in clean.annotations("pod", POD)
     clean.patch("pod", POD, {"metadata": {"annotations": {second: None}}})
     good({"pod": POD, "address": ADDRESS})
+
+
+def test_a_dual_stack_pod_is_refused_and_what_was_annotated_by_hand_is_cleaned(clean: Live) -> None:
+    """On the node that kwok plays: what Kube-OVN writes does not depend on a network behind the pod."""
+    dual = pod(POD)
+    dual["metadata"]["annotations"] = {"ovn.kubernetes.io/logical_switch": DUAL}
+    dual["spec"] |= {"nodeName": "lab-central", "nodeSelector": None, "tolerations": [{"operator": "Exists"}]}
+    spec = {"cidrBlock": "10.252.0.0/24,fd00:252::/64", "gateway": "10.252.0.1,fd00:252::1"}
+    try:
+        clean.apply(kube_ovn("Subnet", DUAL, protocol="Dual", vpc="ovn-cluster", **spec), dual)
+        runs(clean, pods=(POD,))
+        both = clean.annotations("pod", POD)[IP]
+        first, _comma, second = both.partition(",")
+        assert ":" in second
+        clean.patch("pod", POD, {"metadata": {"annotations": {EIP: ADDRESS, ROUTED: None}}})
+        eventually(partial(leads, clean, ADDRESS), lambda found: found == [first], 60, "Kube-OVN's rule")
+        eventually(partial(rerouted, clean), lambda found: f"ip4.src == {both}" in found, 60, "a match of no packet")
+        refused = alone("ovn_eip", {"eips": [{"pod": POD, "address": ADDRESS}]})
+        assert refused["failed"]
+        assert (
+            f"has address {both}: Kube-OVN's reroute policy never matches an IPv6 or dual-stack pod" in refused["msg"]
+        )
+        good({"pod": POD}, state="absent")
+        assert leads(clean, ADDRESS) == []
+        assert f"ip4.src == {both}" not in rerouted(clean)
+    finally:
+        clean.kubectl("delete", "pod", "-n", "default", "--ignore-not-found", POD, "--wait=true")
+        clean.kubectl("delete", "subnet", "--ignore-not-found", DUAL, "--wait=true")
 
 
 @pytest.mark.full
