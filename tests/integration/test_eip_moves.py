@@ -66,8 +66,15 @@ def launcher(live: Live) -> tuple[str, str]:
 
 def guest(live: Live, address: str) -> str:
     """The name of the machine that answers ssh at an address, asked from outside."""
-    words = ("ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
-    return live.lab.run("outside", "--", *words, f"ubuntu@{address}", "hostname").strip()
+    options = (
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "LogLevel=ERROR",
+        "ConnectTimeout=10",
+        "ServerAliveInterval=5",
+    )
+    words = [word for option in options for word in ("-o", option)]
+    return live.lab.run("outside", "--", "ssh", *words, f"ubuntu@{address}", "hostname").strip()
 
 
 def test_a_vm_that_migrates_keeps_its_eip(bare: Live) -> None:
@@ -84,6 +91,8 @@ def test_a_vm_that_migrates_keeps_its_eip(bare: Live) -> None:
     )
     eventually(lambda: _phase(bare), lambda phase: phase == "Succeeded", RUNNING, "the migration")
     new, target = eventually(lambda: launcher(bare), lambda found: found[0] != old, RUNNING, "the new launcher pod")
+    # A connection to the guest that is about to end would hang.
+    eventually(lambda: _alive(bare, old), lambda alive: not alive, RUNNING, "the old launcher pod's end")
     assert new != old
     assert target != source
     assert (bare.get("vmi", VM) or {})["status"]["nodeName"] == target
@@ -94,6 +103,10 @@ def test_a_vm_that_migrates_keeps_its_eip(bare: Live) -> None:
     assert good({"vm": VM, "address": ADDRESS})["changed"] is False
     assert bare.rule_ids() == rows
     bare.kubectl("delete", "vmim", "-n", "default", "moves")
+
+
+def _alive(live: Live, pod: str) -> bool:
+    return ((live.get("pod", pod) or {}).get("status") or {}).get("phase") == "Running"
 
 
 def _phase(live: Live) -> str | None:
