@@ -24,7 +24,7 @@ PLAY = """\
   gather_facts: false
   tasks:
     - ansible.builtin.import_role:
-        name: kubeovn.core.external_gateway
+        name: kubeovn.core.{role}
       vars: {variables}
 """
 
@@ -36,10 +36,10 @@ class Site(Live):
         super().__init__(lab)
         self.play_file = folder / "play.yml"
 
-    def role(self, *hosts: str, **variables: Any) -> str:
+    def role(self, *hosts: str, of: str = "external_gateway", **variables: Any) -> str:
         """Run the role; what Ansible says."""
-        named = {f"external_gateway_{name}": value for name, value in variables.items()}
-        self.play_file.write_text(PLAY.format(hosts=json.dumps(list(hosts)), variables=json.dumps(named)))
+        named = {f"{of}_{name}": value for name, value in variables.items()}
+        self.play_file.write_text(PLAY.format(role=of, hosts=json.dumps(list(hosts)), variables=json.dumps(named)))
         argv = [VENV / "bin" / "ansible-playbook", "--inventory", os.environ["LAB_INVENTORY"], self.play_file]
         return run(argv, env={"ANSIBLE_NOCOLOR": "1"}, tail=1000, timeout=900)
 
@@ -84,6 +84,7 @@ class Site(Live):
 @pytest.fixture(scope="module")
 def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
     site = Site(lab, tmp_path_factory.mktemp("nodes"))
+    site.role("gateway_nodes", of="gateway_nic", arp="never")  # a lab that is new, or was torn down, has no bond
     site.role("gateway_nodes", nic_mac=MAC)
     yield site
     site.role("gateway_nodes", nic_mac=MAC)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +32,8 @@ def shared(show: Show) -> Iterator[None]:
     molecule(show, "create", "default")
     yield
     molecule(show, "destroy", "default")
+    nics = TOP / "molecule" / "shared" / "nics.yml"
+    run([VENV / "bin" / "ansible-playbook", "--inventory", os.environ["LAB_INVENTORY"], nics])
 
 
 def test_those_for_the_full_set_exist() -> None:
