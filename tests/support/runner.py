@@ -71,9 +71,8 @@ class Awx:
         switches = ["--check"] if template["job_type"] == "check" else []
         switches += ["--diff"] if template.get("diff_mode") else []
         runner = [str(BIN / "ansible-runner"), "run", str(private), "-p", template["playbook"], "-i", "1"]
-        runner += (
-            [f"--cmdline={' '.join(switches)}"] if switches else []
-        )  # one word, since argparse takes it for an option
+        # One word, since argparse would take a switch that stands alone for an option of its own.
+        runner += [f"--cmdline={' '.join(switches)}"] if switches else []
         argv = ["unshare", "--mount", "sh", "-euc", READ_ONLY, "sh", str(private / "project"), *runner]
         pipe, both = subprocess.PIPE, subprocess.STDOUT
         env = {"PATH": os.environ["PATH"], "HOME": str(private / "tmp")}
