@@ -16,6 +16,16 @@ from typing import Any
 MODES = ("active-backup", "802.3ad", "balance-rr", "balance-xor", "balance-tlb", "balance-alb", "broadcast")
 LACP_RATES = ("slow", "fast")
 HASH_POLICIES = ("layer2", "layer2+3", "layer3+4", "encap2+3", "encap3+4", "vlan+srcmac")
+ARGUMENT = {  # the modules' option `bond`
+    "type": "dict",
+    "options": {
+        "mode": {"type": "str", "choices": list(MODES)},
+        "miimon": {"type": "int"},
+        "primary": {"type": "str"},
+        "lacp_rate": {"type": "str", "choices": list(LACP_RATES)},
+        "hash_policy": {"type": "str", "choices": list(HASH_POLICIES)},
+    },
+}
 
 # option -> the modes that know it; one that is not named here is every mode's
 MODES_WITH: Mapping[str, tuple[str, ...]] = {

@@ -323,16 +323,7 @@ def main() -> None:
                 "default": "present",
             },
             "members": {"type": "list", "elements": "str", "default": []},
-            "bond": {
-                "type": "dict",
-                "options": {
-                    "mode": {"type": "str", "choices": list(_node_bond.MODES)},
-                    "miimon": {"type": "int"},
-                    "primary": {"type": "str"},
-                    "lacp_rate": {"type": "str", "choices": list(_node_bond.LACP_RATES)},
-                    "hash_policy": {"type": "str", "choices": list(_node_bond.HASH_POLICIES)},
-                },
-            },
+            "bond": _node_bond.ARGUMENT,
             "mtu": {"type": "int", "default": 1500},
             "bridge": {"type": "str", "default": "br-external"},
             "manager": {"type": "str", "choices": ["auto", *_node_config.MANAGERS], "default": "auto"},

@@ -532,16 +532,7 @@ def main() -> None:
         argument_spec={
             "nic": {"type": "str"},
             "members": strings,
-            "bond": {
-                "type": "dict",
-                "options": {
-                    "mode": {"type": "str", "choices": list(_node_bond.MODES)},
-                    "miimon": {"type": "int"},
-                    "primary": {"type": "str"},
-                    "lacp_rate": {"type": "str", "choices": list(_node_bond.LACP_RATES)},
-                    "hash_policy": {"type": "str", "choices": list(_node_bond.HASH_POLICIES)},
-                },
-            },
+            "bond": _node_bond.ARGUMENT,
             "override": strings,
             "mtu": {"type": "int"},
             "bridge": {"type": "str", "default": "br-external"},
