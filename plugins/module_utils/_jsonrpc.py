@@ -39,6 +39,11 @@ class Follower(Unreachable):
     """This member of a cluster does not lead it, or has lost it."""
 
 
+def no_json(text: str) -> Any:
+    """NaN and the infinities, which Python's parser takes for numbers."""
+    raise ValueError(f"{text} is not JSON")
+
+
 class Framing:
     """Cuts a stream of bytes into messages. JSON has no frame: a message ends where its first brace closes."""
 
@@ -57,7 +62,7 @@ class Framing:
         text = self.pending.decode()  # what ends with a brace ends no character in its middle
         self.pending = bytearray()  # a large answer is not kept twice
         messages, position = [], 0
-        decoder = json.JSONDecoder()
+        decoder = json.JSONDecoder(parse_constant=no_json)
         try:
             while position < len(text):
                 message, end = decoder.raw_decode(text, position)
@@ -118,14 +123,12 @@ class StreamTransport:
         """Send one request and wait for its answer, within the timeout altogether."""
         deadline = time.monotonic() + self._timeout
         self._discard_stale(deadline)
+        if not repeatable:
+            return self._once(self.connect(deadline), method, params, deadline)
         try:
             return self._exchange(method, params, deadline)
-        except ConnectionLost as lost:
-            if not repeatable:
-                hint = "run again: it looks first and does only what is still missing"
-                text = f"{lost.text} while it was writing: whether it was done is unknown"
-                raise ConnectionLost(text, path=self._option, hint=hint) from lost
-        return self._exchange(method, params, deadline)
+        except ConnectionLost:
+            return self._exchange(method, params, deadline)
 
     def close(self) -> None:
         """Close the connection, if there is one. Its monitors end with it."""
@@ -179,7 +182,11 @@ class StreamTransport:
                 try:
                     left = deadline - time.monotonic()
                     return self._open(endpoint, time.monotonic() + left / (len(self._endpoints) - index))
-                except (OSError, Unreachable) as error:
+                except (
+                    OSError,
+                    UnicodeError,
+                    Unreachable,
+                ) as error:  # a name with an empty part cannot even be looked up
                     self.close()
                     failures.append(error)
             electing = any(isinstance(failure, Follower) for failure in failures)
@@ -241,6 +248,15 @@ class StreamTransport:
             self.close()
 
     # --- requests ---
+
+    def _once(self, sock: socket.socket, method: str, params: Sequence[Any], deadline: float) -> Any:
+        """A write. Without a whole answer nobody knows whether it was done, so that it must not be sent again."""
+        try:
+            return self._request(sock, method, params, deadline)
+        except Unreachable as lost:
+            hint = "run again: it looks first and does only what is still missing"
+            text = f"{lost.text} while it was writing: whether it was done is unknown"
+            raise type(lost)(text, path=self._option, hint=hint) from lost
 
     def _exchange(self, method: str, params: Sequence[Any], deadline: float) -> Any:
         return self._request(self.connect(deadline), method, params, deadline)

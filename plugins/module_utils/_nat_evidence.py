@@ -8,9 +8,11 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Problem
 
 OVERLAY_LINK = "ovn0"  # the node's own port on the overlay: Kube-OVN's daemon gives it the MTU that it gives to pods
 
@@ -24,6 +26,45 @@ class NodeSide:
     mtu: int | None = None  # its MTU
     tunnels: Mapping[str, str] = field(default_factory=dict)  # address of the other end -> state of its BFD session
     overlay_mtu: int | None = None
+
+
+def evidence_problems(results: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with option `node_evidence`: what has the names of a result's parts, and is none of them."""
+    hint = "a result of ovn_gateway_node_info, as it was registered on the node"
+    return [
+        Problem(f"node_evidence.{name}.{part}", "is not what ovn_gateway_node_info returns there", hint)
+        for name, result in results.items()
+        if isinstance(result, Mapping)
+        for part, fits in PARTS.items()
+        if result.get(part) is not None and not fits(result[part])
+    ]
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("mtu") or 0, int)
+
+
+def _are_links(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_link, value.values()))
+
+
+def _is_ovs(value: Any) -> bool:
+    tunnels = value.get("tunnels") or [] if isinstance(value, Mapping) else None
+    return isinstance(tunnels, list) and all(isinstance(one, Mapping) for one in tunnels)
+
+
+def _is_gateway(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(value.get(f"tunnels_{state}") or [], list) for state in ("up", "down")
+    )
+
+
+PARTS: Mapping[str, Callable[[Any], bool]] = {
+    "links": _are_links,
+    "nic": _is_link,
+    "ovs": _is_ovs,
+    "gateway": _is_gateway,
+}
 
 
 def sides(results: Mapping[str, Any], nic: str | None) -> dict[str, NodeSide]:

@@ -8,6 +8,8 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -22,6 +24,7 @@ try:
 except ImportError:
     jmespath = None
 
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 KINDS = ("VirtualMachine", "Pod", "Deployment")
 
 
@@ -86,8 +89,13 @@ def filters_of(params: Mapping[str, Any]) -> tuple[Filters, list[Problem]]:
     for index, code in enumerate(codes):
         if code not in CODES:
             problems.append(Problem(f"findings[{index}]", f"{code!r} is no finding", f"one of {', '.join(CODES)}"))
-    names = frozenset(params.get("namespaces") or ())
-    return Filters(frozenset(singles), tuple(networks), tuple(holders), names, frozenset(codes)), problems
+    names = list(params.get("namespaces") or ())
+    for index, name in enumerate(names):
+        if not NAMESPACE.fullmatch(name):
+            hint = "lower-case letters, digits and hyphens, as shop-1"
+            problems.append(Problem(f"namespaces[{index}]", f"{name!r} is no namespace's name", hint))
+    filters = Filters(frozenset(singles), tuple(networks), tuple(holders), frozenset(names), frozenset(codes))
+    return filters, problems
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:
@@ -105,7 +113,7 @@ def query_problems(query: str | None) -> list[Problem]:
         return [Problem("query", "the Python library jmespath is missing", "pip install jmespath, on this machine")]
     try:
         jmespath.compile(query)
-    except jmespath.exceptions.JMESPathError as error:
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
         said = str(error).splitlines()[0]
         hint = "an expression in JMESPath over this module's results, as findings[?severity=='error'].text"
         return [Problem("query", f"{query!r}: {said}", hint)]
@@ -113,11 +121,16 @@ def query_problems(query: str | None) -> list[Problem]:
 
 
 def ask(query: str, told: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
-    """The answer to a query that compiles; it may still ask a function for what it cannot do."""
+    """The answer to a query that compiles; it may still ask a function for what it cannot do, or for what is no data.
+
+    Not all that jmespath raises then is an error of its own: a step of 0 in a slice is a ValueError of Python's.
+    """
     try:
-        return jmespath.search(query, dict(told)), []
-    except jmespath.exceptions.JMESPathError as error:
+        answer = jmespath.search(query, dict(told))
+        json.dumps(answer, allow_nan=False)
+    except (jmespath.exceptions.JMESPathError, AttributeError, TypeError, ValueError, RecursionError) as error:
         return None, [Problem("query", f"{query!r}: {str(error).splitlines()[0]}", "see https://jmespath.org")]
+    return answer, []
 
 
 def chosen(found: Sequence[Finding], filters: Filters) -> list[Finding]:

@@ -49,7 +49,7 @@ def nat_rules(
     short, whole = ((), answers) if identities else (answers[0], answers[1:])
     rows = {row["_uuid"]: row for answer in whole for row in answer}
     others = tuple(nat_rule(row) for key, row in rows.items() if key in foreign)
-    if len(others) != len(foreign):
+    if len(others) != len(foreign) and not identities:
         return None
     return (*_usual(short), *(nat_rule(row) for key, row in rows.items() if key not in foreign)), others
 

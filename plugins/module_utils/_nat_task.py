@@ -15,6 +15,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Clust
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Problem
 from ansible_collections.kubeovn.core.plugins.module_utils._module import ARGUMENTS, refuse
 from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_evidence import evidence_problems
 from ansible_collections.kubeovn.core.plugins.module_utils._nat_filter import ask, filters_of, query_problems
 from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import address_of, named, observe
 from ansible_collections.kubeovn.core.plugins.module_utils._nat_path import path, port_name
@@ -39,7 +40,8 @@ def tell(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     params = module.params
     filters, problems = filters_of(params)
     trace = (params["trace"] or {}).get("eip")
-    refuse([*problems, *query_problems(params["query"]), *_trace_problems(trace)])
+    problems += [*query_problems(params["query"]), *_trace_problems(trace)]
+    refuse([*problems, *evidence_problems(params["node_evidence"] or {})])
     northbound = open_ovn(params, cluster)
     spaces = (params["claims_namespace"], params["configmap_namespace"])
     seen = named(observe(cluster, northbound, *spaces, params["node_evidence"]), northbound)

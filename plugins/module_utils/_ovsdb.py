@@ -23,6 +23,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._jsonrpc import (
     StreamTransport,
     Tls,
     Unreachable,
+    no_json,
     parse_endpoints,
 )
 
@@ -56,6 +57,7 @@ SB_DATABASE = "OVN_Southbound"
 # Where ovn-central keeps its sockets, as Kube-OVN's own kubectl plugin relies on.
 CENTRAL_SOCKETS = {NB_DATABASE: "unix:/var/run/ovn/ovnnb_db.sock", SB_DATABASE: "unix:/var/run/ovn/ovnsb_db.sock"}
 
+ATOMS = frozenset({str, int, float, bool})
 READS = frozenset({"select", "wait", "comment"})  # operations that can be sent again without harm
 
 POLL = 1.0  # seconds between two looks where the server cannot tell of changes
@@ -96,7 +98,7 @@ def to_map(values: Mapping[str, Any]) -> list[Any]:
 
 def decode(value: Any) -> Any:
     """A wire value as Python's: set -> tuple, map -> dict, UUID -> str."""
-    if not isinstance(value, list) or len(value) != 2:
+    if not isinstance(value, list):
         return value
     kind, content = value
     if kind == "set":
@@ -105,7 +107,7 @@ def decode(value: Any) -> Any:
         return {decode(key): decode(item) for key, item in content}
     if kind in ("uuid", "named-uuid"):
         return content
-    return value
+    raise ValueError(f"{kind!r} is no kind of value")
 
 
 def one(value: Any) -> Any:
@@ -189,8 +191,8 @@ class ExecTransport:
             argv += [method.replace("_", "-"), remote, *params]
         output = self._run(argv)
         try:
-            return json.loads(output)
-        except ValueError as error:
+            return json.loads(output, parse_constant=no_json)
+        except (ValueError, RecursionError) as error:
             said = " ".join(output.split())[:200] or "nothing"
             raise OvsdbError(f"ovsdb-client {method} printed no JSON but: {said}") from error
 
@@ -371,7 +373,10 @@ def _decode_result(result: Mapping[str, Any]) -> Row:
         if rows and set(map(type, rows)) != {dict}:
             raise TypeError("rows are objects")
         for name in rows[0] if rows else ():  # all rows of a select have the same columns
-            if list in set(map(type, map(itemgetter(name), rows))):  # of plain values there is nothing to do in each
+            kinds = set(map(type, map(itemgetter(name), rows)))
+            if not kinds <= ATOMS | {list}:
+                raise TypeError("values are atoms, sets or maps")
+            if list in kinds:  # of plain values there is nothing to do in each
                 for row in rows:
                     row[name] = decode(row[name])  # in its place: of a hundred thousand rows there is no second copy
     return decoded

@@ -186,6 +186,16 @@ def test_a_wrong_address_is_named_with_its_path() -> None:
 
 
 @pytest.mark.usefixtures("live")
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    evidence = {GATEWAYS[0]: {"nic": "enp8s0"}}
+    result = module(INFO, {"node_evidence": evidence, "query": "nat_rules[?", "trace": {"eip": "testing"}})
+    assert result["failed"]
+    paths = ["query", "trace.eip", f"node_evidence.{GATEWAYS[0]}.nic"]
+    assert [problem["path"] for problem in result["problems"]] == paths
+    assert [problem["path"] for problem in module(INFO, {"query": "&gateways"})["problems"]] == ["query"]
+
+
+@pytest.mark.usefixtures("live")
 def test_an_unreachable_northbound_database_is_named() -> None:
     message = refused({"nb_endpoint": "tcp:127.0.0.1:1"})
     assert "nb_endpoint" in message

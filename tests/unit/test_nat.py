@@ -23,7 +23,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Workload,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
-from ansible_collections.kubeovn.core.plugins.module_utils._nat_evidence import NodeSide
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_evidence import NodeSide, evidence_problems
 from ansible_collections.kubeovn.core.plugins.module_utils._nat_filter import (
     ask,
     filters_of,
@@ -309,11 +309,12 @@ def test_claims_are_chosen_by_any_of_their_holders() -> None:
     [
         *(("addresses", text) for text in ("10.4.19.300", "", "10.4.19.0/33", "10.4.19.1/24", "testing")),
         *(("holders", text) for text in ("", "/web", "a/b/c/d", "VirtualMachines/default/testing")),
+        *(("namespaces", text) for text in ("", "Shop", "shop/web", "shop ")),
         ("findings", "stale"),
     ],
 )
 def test_a_wrong_filter_is_refused_with_its_path(option: str, text: str) -> None:
-    right = {"addresses": "fd00::1", "holders": "Pod/shop/web", "findings": "stale_row"}[option]
+    right = {"addresses": "fd00::1", "holders": "Pod/shop/web", "namespaces": "shop-1", "findings": "stale_row"}[option]
     _filters, problems = filters_of({option: [right, text, right]})
     [problem] = problems
     assert problem.path == f"{option}[1]"
@@ -337,3 +338,43 @@ def test_a_query_that_is_none_is_refused_before_anything_is_read() -> None:
 def test_a_query_that_asks_for_what_cannot_be_is_told() -> None:
     _answer, [problem] = ask("length(active_gateway.port)", report(SEEN))
     assert problem.path == "query"
+
+
+@pytest.mark.parametrize(
+    "query", ["&foo", "[&a]", "to_array(&a)", "nat_rules[::0]", "merge(@, `1`)", "to_number('1e999')", "`NaN`"]
+)
+def test_an_answer_that_is_no_data_is_told(query: str) -> None:
+    assert query_problems(query) == []
+    answer, [problem] = ask(query, report(SEEN))
+    assert (answer, problem.path) == (None, "query")
+    assert query in problem.text
+
+
+def test_a_query_nested_deeper_than_can_be_read_is_refused() -> None:
+    [problem] = query_problems("!" * 100_000 + "a")
+    assert problem.path == "query"
+
+
+@pytest.mark.parametrize(
+    ("result", "part"),
+    [
+        ({"nic": "enp8s0"}, "nic"),
+        ({"nic": {"name": "enp8s0", "mtu": "1500"}}, "nic"),
+        ({"links": ["enp8s0"]}, "links"),
+        ({"links": {"enp8s0": "up"}}, "links"),
+        ({"links": {}, "ovs": "3.5"}, "ovs"),
+        ({"links": {}, "ovs": {"tunnels": ["up"]}}, "ovs"),
+        ({"links": {}, "gateway": True}, "gateway"),
+        ({"links": {}, "gateway": {"tunnels_up": 2}}, "gateway"),
+    ],
+)
+def test_evidence_of_another_kind_is_refused_with_its_path(result: dict[str, Any], part: str) -> None:
+    [problem] = evidence_problems({"n1": result, "n2": {"unreachable": True}, "n3": None})
+    assert problem.path == f"node_evidence.n1.{part}"
+
+
+def test_evidence_whole_in_part_and_of_nodes_not_reached_is_taken() -> None:
+    nic = {"name": "enp8s0", "exists": True, "up": True, "carrier": True, "mtu": 1500}
+    whole = {"links": {"enp8s0": nic}, "nic": nic, "ovs": {"tunnels": [{"remote": "10.4.17.12", "bfd": "up"}]}}
+    part = {"nic": None, "gateway": {"tunnels_up": [], "tunnels_down": None}}
+    assert evidence_problems({"n1": whole, "n2": part, "n3": {"msg": "timed out"}, "n4": "skipped"}) == []

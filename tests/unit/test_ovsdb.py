@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 from collections.abc import Callable
@@ -152,6 +153,15 @@ def test_the_first_endpoint_that_answers_is_taken(ovsdb: OvsdbServer) -> None:
     assert names(connect(f"tcp:127.0.0.1:{unused_port()},{ovsdb.tcp}", NB_DATABASE, 5)) == []
 
 
+@pytest.mark.parametrize("host", ["10.4.18..1", "a" * 70 + ".example"])
+def test_a_name_that_cannot_be_looked_up_is_named(host: str) -> None:
+    with pytest.raises(
+        Unreachable, match=f"nb_endpoint: cannot connect to tcp:{re.escape(host)}:6641: .*label"
+    ) as caught:
+        connect(f"tcp:{host}:6641", NB_DATABASE, 5, "nb_endpoint")
+    assert caught.value.path == "nb_endpoint"
+
+
 def test_a_refused_connection_names_endpoint_and_option() -> None:
     endpoint = f"tcp:127.0.0.1:{unused_port()}"
     with pytest.raises(Unreachable, match=f"nb_endpoint: cannot connect to {endpoint}: Connection refused"):
@@ -291,9 +301,10 @@ def test_by_command_the_socket_is_the_databases_own() -> None:
     assert all(argv[0] == "ovsdb-client" and argv[2] == "transact" for argv in seen)
 
 
-def test_by_command_output_that_is_no_json_is_shown() -> None:
-    client = Client(ExecTransport(lambda _argv: "sh: ovsdb-client: not found"), NB_DATABASE)
-    with pytest.raises(OvsdbError, match="printed no JSON but: sh: ovsdb-client: not found"):
+@pytest.mark.parametrize("output", ["sh: ovsdb-client: not found", "[NaN]", "[" * 200_000 + "]" * 200_000])
+def test_by_command_output_that_is_no_json_is_shown(output: str) -> None:
+    client = Client(ExecTransport(lambda _argv: output), NB_DATABASE)
+    with pytest.raises(OvsdbError, match=f"printed no JSON but: {re.escape(output[:50])}"):
         client.select("NAT", ["type"])
 
 

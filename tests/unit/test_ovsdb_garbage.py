@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils import _jsonrpc
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     NB_DATABASE,
+    SB_DATABASE,
     ConnectionLost,
     OvsdbError,
     Unreachable,
@@ -76,8 +78,9 @@ def says(data: bytes) -> Answer:
         b"[1]",
         b'{"id":' + b"9" * 5000 + b"}",
         b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b'{"id":2,"result":[{"rows":[{"type":NaN}]}]}',
     ],
-    ids=["http", "tls", "no json", "no utf-8", "a number", "a list", "huge number", "deep"],
+    ids=["http", "tls", "no json", "no utf-8", "a number", "a list", "huge number", "deep", "no number"],
 )
 def test_what_is_not_ovsdb_is_called_so_at_once(rogue: Make, said: bytes, from_the_start: bool) -> None:
     error = failure(rogue(says(said), from_the_start))
@@ -148,6 +151,31 @@ def test_a_half_closed_connection_is_told(rogue: Make, write: bool) -> None:
     assert ("whether it was done is unknown" in error.text) is write
 
 
+@pytest.mark.parametrize("said", [b"", b"{}7", b'{"id":2,"resu'])
+def test_of_a_write_without_a_whole_answer_it_is_told_that_nobody_knows(rogue: Make, said: bytes) -> None:
+    server = rogue(says(said))
+    error = failure(server, write=True)
+    assert "while it was writing: whether it was done is unknown" in error.text
+    assert "it looks first" in error.hint
+    assert server.methods.count("transact") == 1
+
+
+def test_what_was_never_sent_is_not_called_unknown(rogue: Make) -> None:
+    def hang_up(request: dict[str, Any], line: socket.socket) -> None:
+        if server.methods.count("monitor") == 1:
+            reply(line, request, {} if request["method"] == "monitor" else [{}])
+        if server.methods != ["monitor"]:
+            line.shutdown(socket.SHUT_RDWR)
+
+    server = rogue(hang_up, from_the_start=True)
+    client = connect(server.tcp, NB_DATABASE, 5, "nb_endpoint")
+    client.transact([{"op": "delete", "table": "NAT", "where": []}])
+    with pytest.raises(ConnectionLost) as caught:
+        client.transact([{"op": "delete", "table": "NAT", "where": []}])
+    assert server.methods == ["monitor", "transact", "monitor"]
+    assert "unknown" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "result",
     [
@@ -167,11 +195,31 @@ def test_a_half_closed_connection_is_told(rogue: Make, write: bool) -> None:
         [{"rows": [{"type": ["map", [["k"]]]}]}],
         [{"rows": [{"type": ["map", [[["set", [[1, 2, 3]]], 1]]]}]}],
         [{"rows": [{"type": ["set", None]}]}],
+        [{"rows": [{"type": None}]}],
+        [{"rows": [{"type": {"a": 1}}]}],
+        [{"rows": [{"type": ["uuid", "u", "v"]}]}],
+        [{"rows": [{"type": ["sort", []]}]}],
     ],
 )
 def test_results_of_the_wrong_form_are_an_error(rogue: Make, result: Any) -> None:
     error = failure(rogue(lambda request, line: reply(line, request, result)))
     assert error.text.startswith(f"{NB_DATABASE}: ")
+
+
+@pytest.mark.parametrize("identities", [True, False])
+@pytest.mark.parametrize("value", [7, "x", True, ["map", [["a", "b"]]], ["set", ["a", "b"]], ["uuid", "u"]])
+def test_values_that_ovn_has_in_no_such_column_are_an_error(rogue: Make, value: Any, identities: bool) -> None:
+    """The rows are whole and OVSDB's, but not OVN's. Two of a router that names rows which are not there, and so on."""
+
+    def answer(request: dict[str, Any], line: socket.socket) -> None:
+        columns = [operation["columns"] for operation in request["params"][1:]]
+        reply(line, request, [{"rows": [dict.fromkeys(names, value)] * 2} for names in columns])
+
+    server = rogue(answer)
+    northbound = Northbound(*(connect(server.tcp, name, 5) for name in (NB_DATABASE, SB_DATABASE)))
+    with pytest.raises(OvsdbError, match="rows came that OVN does not write"):
+        northbound.observe(identities=identities)
+    assert server.methods.count("transact") <= 3
 
 
 def test_a_schema_of_the_wrong_form_is_an_error(rogue: Make) -> None:
