@@ -11,7 +11,7 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_gone import gone_of
@@ -36,6 +36,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Plan,
     Problem,
     Rerouting,
+    RoutePolicy,
     SourceRoute,
     Step,
 )
@@ -195,17 +196,31 @@ def _some_stay(gone: list[Holder], claim: Claim) -> bool:
 
 
 def _unclear(site: Site, going: set[NatRule]) -> Iterable[Problem]:
-    """EIP rules that no annotation asks for and nothing explains, and policies of nobody without Kube-OVN's mark."""
-    for rule in site.observed.ovn.nat_rules:
-        kind = next((kind for kind in NAT_TYPES if is_eip_rule(rule, kind)), None)
-        if kind is None or rule in going or rule.external_ip in site.observed.ovn_eips or "/" in rule.logical_ip:
-            continue
+    """Rules and policies that may be somebody's."""
+    for rule in unexplained_rules(site, going):
         holders = site.holders_at(rule.logical_ip)
-        if not any(rule.external_ip in site.asked_by(holder, kind) for holder in holders):
-            text = f"leads to {holders[0]}, which does not ask for it" if holders else "leads to nobody"
-            name = f"NAT rule {rule.type} {rule.external_ip} -> {rule.logical_ip}"
-            yield Problem(name, text, "somebody may have made it by hand: delete it with ovn-nbctl lr-nat-del")
-    for policy in site.observed.ovn.policies:
-        if policy.vendor != KUBE_OVN and not site.holders_at(rerouted(policy)):
-            text = "reroutes an overlay address of nobody, and does not say that Kube-OVN made it"
-            yield Problem(f"policy {policy.priority} {policy.match}", text, "delete it with ovn-nbctl lr-policy-del")
+        text = f"leads to {holders[0]}, which does not ask for it" if holders else "leads to nobody"
+        name = f"NAT rule {rule.type} {rule.external_ip} -> {rule.logical_ip}"
+        yield Problem(name, text, "somebody may have made it by hand: delete it with ovn-nbctl lr-nat-del")
+    for policy in unexplained_policies(site):
+        text = "reroutes an overlay address of nobody, and does not say that Kube-OVN made it"
+        yield Problem(f"policy {policy.priority} {policy.match}", text, "delete it with ovn-nbctl lr-policy-del")
+
+
+def unexplained_rules(site: Site, going: Collection[NatRule]) -> list[NatRule]:
+    """The EIPs' rules that nothing asks for, without those that are going."""
+    return [rule for rule in site.observed.ovn.nat_rules if rule not in going and is_unexplained(rule, site)]
+
+
+def is_unexplained(rule: NatRule, site: Site) -> bool:
+    """Whether an EIP's rule is one that neither an annotation nor an object asks for."""
+    kind = next((kind for kind in NAT_TYPES if is_eip_rule(rule, kind)), None)
+    if kind is None or rule.external_ip in site.observed.ovn_eips or "/" in rule.logical_ip:
+        return False
+    return not any(rule.external_ip in site.asked_by(one, kind) for one in site.holders_at(rule.logical_ip))
+
+
+def unexplained_policies(site: Site) -> list[RoutePolicy]:
+    """The reroute policies of overlay addresses of nobody without Kube-OVN's mark."""
+    policies = site.observed.ovn.policies
+    return [one for one in policies if one.vendor != KUBE_OVN and not site.holders_at(rerouted(one))]

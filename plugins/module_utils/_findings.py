@@ -15,14 +15,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import prune
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import (
+    is_unexplained,
+    prune,
+    unexplained_policies,
+    unexplained_rules,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site, addresses_of, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, RELEASE
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     DEFAULT_VPC,
     FIP,
-    NAT_TYPES,
     GatewayChassis,
     GatewayNode,
     Holder,
@@ -32,6 +36,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 )
 
 ERROR, WARNING = "error", "warning"
+SITE = "ansible-playbook kubeovn.core.site"
 PRUNE = "- kubeovn.core.ovn_eip: {state: pruned}"
 WORKLOADS = {"VirtualMachine": "vm", "Pod": "pod", "Deployment": "deployment"}
 NODES_KEY = "external-gw-nodes"
@@ -42,6 +47,7 @@ CODES = {
     "two_addresses_on_holder": (ERROR, "which address the holder's packets come from is left to chance"),
     "stale_row": (ERROR, "the address leads to nobody, or to a pod that did not ask for it"),
     "unexplained_row": (WARNING, "the address is taken, and nothing in Kubernetes asks for it"),
+    "unexplained_policy": (WARNING, "the next pod with this overlay address is sent where nobody asked for"),
     "orphan_policy": (WARNING, "the next pod with this overlay address is sent to the physical gateway"),
     "claim_without_holder": (WARNING, "nobody else gets the address"),
     "eip_without_row": (ERROR, "the holder does not have the address that its annotation names"),
@@ -56,6 +62,7 @@ CODES = {
     "survivor_without_peer": (ERROR, "the last gateway may not take the traffic: it has no live peer"),
     "no_active_gateway": (ERROR, "no EIP is reachable"),
     "gateway_unmapped": (ERROR, "the node swallows what it is to forward while it is the active gateway"),
+    "port_disabled": (ERROR, "no packet passes between the overlay and the physical network"),
     "no_localnet": (ERROR, "no packet passes between the overlay and the physical network"),
     "bfd_down": (ERROR, "each of the two may take the other for dead, and both or none may take the traffic"),
     "external_link_down": (ERROR, "OVN does not see it: the node swallows what it is to forward while it is active"),
@@ -86,9 +93,27 @@ class Finding:
         return CODES[self.code][1]
 
 
-def eip_findings(site: Site) -> list[Finding]:
+def eip_findings(site: Site, config: Mapping[str, str] | None = None) -> list[Finding]:
     """What is wrong with NAT rules, policies and claims. The site's observation is one that prune() would take."""
-    return [*_shared(site), *_left(site), *_asked(site)]
+    return [*_shared(site), *_left(site), *_asked(site), *_misplaced(site, config or {})]
+
+
+def _misplaced(site: Site, config: Mapping[str, str]) -> Iterable[Finding]:
+    """EIPs of pods that are translated elsewhere than the type says: Kube-OVN makes only new rules so.
+
+    An OvnFip's rule is a distributed one whatever the type.
+    """
+    asked = config.get("type") == "distributed"
+    rules = [rule for rule in site.observed.ovn.nat_rules if is_eip_rule(rule) and rule.distributed != asked]
+    found = [one for one in rules if not is_unexplained(one, site) and one.external_ip not in site.observed.ovn_eips]
+    found = [one for one in found if site.is_in_use(one.logical_ip)]
+    if config and found:
+        real = "centralized" if asked else "distributed"
+        some = ", ".join([*(rule.external_ip for rule in found[:3]), *(["..."] if len(found) > 3 else [])])
+        text = (
+            f"type is {config.get('type') or 'centralized'} in ConfigMap {CONFIG_MAP}, in OVN EIPs are {real}: {some}"
+        )
+        yield Finding("config_differs", text, gateway_task(config))
 
 
 def _shared(site: Site) -> Iterable[Finding]:
@@ -125,19 +150,11 @@ def _left(site: Site) -> Iterable[Finding]:
             gone = [one.holder for one in claim.claimants if not site.exists(one.holder)]
             text = f"{claim.address} is claimed by {', '.join(map(str, gone))}, which is gone"
             yield Finding("claim_without_holder", text, PRUNE, claim.address, gone[0] if gone else None)
-    for rule in site.observed.ovn.nat_rules:
-        if rule not in going and is_unexplained(rule, site):
-            yield Finding(
-                "unexplained_row", f"nothing asks for NAT rule {_text(rule)}", _deletion(rule), rule.external_ip
-            )
-
-
-def is_unexplained(rule: NatRule, site: Site) -> bool:
-    """Whether an EIP's rule is one that neither an annotation nor an object asks for."""
-    kind = next((kind for kind in NAT_TYPES if is_eip_rule(rule, kind)), None)
-    if kind is None or rule.external_ip in site.observed.ovn_eips or "/" in rule.logical_ip:
-        return False
-    return not any(rule.external_ip in site.asked_by(one, kind) for one in site.holders_at(rule.logical_ip))
+    for rule in unexplained_rules(site, going):
+        yield Finding("unexplained_row", f"nothing asks for NAT rule {_text(rule)}", _deletion(rule), rule.external_ip)
+    for policy in unexplained_policies(site):
+        text = f"nobody has the overlay address of policy {policy.match}, and Kube-OVN's mark is not on it"
+        yield Finding("unexplained_policy", text, _removal("policies", policy.uuid))
 
 
 def _asked(site: Site) -> Iterable[Finding]:
@@ -145,19 +162,52 @@ def _asked(site: Site) -> Iterable[Finding]:
     for holder, kind, address in site.asked_at_all():
         pod = site.pod_of(holder)
         logical = next((one for one in addresses_of(pod) if ":" not in one), None) if pod else None
-        if pod is None or logical is None or not pod.routed or pod.deleting or pod.asks(kind) != address:
+        # Without a gateway Kube-OVN never gets done with a new pod that asks.
+        if pod is None or logical is None or pod.deleting or (site.observed.configured and not pod.routed):
             continue
-        repair = _attach(holder, kind, address)
+        # Kube-OVN routes a pod of two addresses, or of two NICs in the VPC, wrongly: ovn_eip only takes its EIP away.
+        state = "absent" if len(addresses_of(pod)) > 1 or pod.extra_nics else "present"
+        repair = _attach(holder, kind, address, state)
         rules = [rule for rule in site.rules_by_external.get(address, []) if is_eip_rule(rule, kind)]
-        if any(rule.logical_ip == logical for rule in rules):
-            if not site.policy_right(logical):
-                yield Finding("missing_reroute", f"{holder} has no policy for {logical}", repair, address, holder)
-        elif rules and kind == FIP:
-            text = f"{address} leads to {rules[0].logical_ip}, and {holder} has {logical}"
+        own = next((rule for rule in rules if rule.logical_ip == logical), None)
+        if pod.asks(kind) != address:
+            if own is None and _is_behind(holder, site):
+                text = f"{holder} asks for {address}, but its pod {pod.name} does not: Kube-OVN looks at pods only"
+                yield Finding("eip_without_row", text, repair, address, holder)
+        elif own and site.of_another_port(own):
+            text = f"{address} is translated for port {own.logical_port}, and {holder} has {pod.logical_port}"
             yield Finding("row_elsewhere", text, repair, address, holder)
-        else:
-            text = f"{holder} asks for {address}, and no NAT rule leads there"
-            yield Finding("eip_without_row", text, repair, address, holder)
+        elif own and not site.policy_right(logical):
+            yield Finding("missing_reroute", f"{holder} has no policy for {logical}", repair, address, holder)
+        elif own is None:
+            yield _without_row(holder, kind, address, (logical, rules), site, repair)
+
+
+def _without_row(
+    holder: Holder, kind: str, address: str, real: tuple[str, Sequence[NatRule]], site: Site, repair: str
+) -> Finding:
+    """What is wrong where no rule of the address leads to the holder. real: its overlay address, and the rules."""
+    logical, rules = real
+    if rules and kind == FIP:
+        others = [one for one in site.holders_at(rules[0].logical_ip) if address in site.asked_by(one, kind)]
+        whose = f", {others[0]}, which asks for it as well" if others else ""
+        text = f"{address} leads to {rules[0].logical_ip}{whose}, and {holder} has {logical}"
+        # Of two that ask the one that does not have it has to stop: an address is taken from nobody unasked.
+        return Finding(
+            "row_elsewhere", text, _attach(holder, kind, address, "absent") if others else repair, address, holder
+        )
+    if not site.observed.configured:
+        return Finding(
+            "eip_without_row", f"{holder} asks for {address}, and no gateway is configured", SITE, address, holder
+        )
+    text = f"{holder} asks for {address}, and no NAT rule leads there"
+    return Finding("eip_without_row", text, repair, address, holder)
+
+
+def _is_behind(holder: Holder, site: Site) -> bool:
+    """Whether a workload's one pod is not as its template, or its instance, says, and nothing is under way there."""
+    workload = site.workloads.get(holder)
+    return workload is not None and workload.settled and not workload.deleting and len(site.pods_of(holder)) == 1
 
 
 def _text(rule: NatRule) -> str:
@@ -166,12 +216,19 @@ def _text(rule: NatRule) -> str:
 
 def _deletion(rule: NatRule) -> str:
     """By its row: lr-nat-del takes every rule of the address, the right one among them."""
-    return f"kubectl ko nbctl remove Logical_Router {DEFAULT_VPC} nat {rule.uuid}"
+    return _removal("nat", rule.uuid)
 
 
-def _attach(holder: Holder, kind: str, address: str) -> str:
+def _removal(column: str, row: str) -> str:
+    return f"kubectl ko nbctl remove Logical_Router {DEFAULT_VPC} {column} {row}"
+
+
+def _attach(holder: Holder, kind: str, address: str, state: str) -> str:
     eip = {"address": address, WORKLOADS[holder.kind]: holder.name, "namespace": holder.namespace}
-    return f"- kubeovn.core.ovn_eip: {json.dumps({'kind': kind, 'eips': [eip]})}"
+    options = {"kind": kind, "state": state, "eips": [eip]}
+    if state == "present":
+        del options["state"]  # as it is by default
+    return f"- kubeovn.core.ovn_eip: {json.dumps(options)}"
 
 
 # --- gateways
@@ -180,14 +237,16 @@ def _attach(holder: Holder, kind: str, address: str) -> str:
 def gateway_findings(ovn: Ovn, nodes: Sequence[GatewayNode], config: Mapping[str, str] | None) -> list[Finding]:
     """What is wrong with the gateways. config: the ConfigMap's data, empty without one, None when it was not read."""
     found = [] if config is None else list(_config(ovn, config))
-    rows = ovn.router_port.gateway_chassis if ovn.router_port else ()
-    if not rows:
+    if ovn.router_port is None:
         return found
-    asked = asked_nodes(config)
+    rows = ovn.router_port.gateway_chassis
     of_row = {row: node_of(row, ovn, nodes) for row in rows}
+    asked = _wanted(config, nodes, [node.name for node in of_row.values() if node])
     alive = [row for row, node in of_row.items() if node is not None and node.ready and registered(row, ovn)]
     repair = gateway_task(config)
     found += _rows(of_row, alive, asked, repair)
+    if not ovn.router_port.enabled:
+        found.append(Finding("port_disabled", f"router port {ovn.router_port.name} is disabled", repair))
     if ovn.active_chassis is None:
         found.append(Finding("no_active_gateway", "no chassis holds the router port", repair))
     if len(rows) == 1:
@@ -236,16 +295,29 @@ def _config(ovn: Ovn, config: Mapping[str, str]) -> Iterable[Finding]:
         text = f"the ConfigMap {said}, and router port {ovn.names.router_port} {real}"
         yield Finding("config_differs", text, repair)
     elif port is not None:
-        pairs = [("nic-ip", port.networks[0] if port.networks else ""), ("nic-mac", port.mac.lower())]
-        for key, real in pairs:
-            said = config.get(key, "").lower()
-            if said and said != real:
-                yield Finding("config_differs", f"{key} is {said} in ConfigMap {CONFIG_MAP}, in OVN {real}", repair)
+        for key, values in (("nic-ip", port.networks), ("nic-mac", (port.mac.lower(),))):
+            said = config.get(key, "").lower()  # of nic-ip there may be two, of IPv4 and IPv6
+            if said and sorted(said.split(",")) != sorted(values):
+                text = f"{key} is {said} in ConfigMap {CONFIG_MAP}, in OVN {','.join(values)}"
+                yield Finding("config_differs", text, repair)
 
 
 def asked_nodes(config: Mapping[str, str] | None) -> list[str]:
     """The nodes that the ConfigMap lists, in their order."""
     return [name.strip() for name in ((config or {}).get(NODES_KEY) or "").split(",") if name.strip()]
+
+
+def _wanted(config: Mapping[str, str] | None, nodes: Sequence[GatewayNode], there: Sequence[str]) -> list[str]:
+    """The nodes that are to be gateways, in their order.
+
+    For a distributed gateway Kube-OVN goes by the label alone, and by the list not at all: where the two differ, no
+    order is asked for.
+    """
+    listed = asked_nodes(config)
+    labelled = {node.name for node in nodes if node.gateway_label == "true"}
+    if (config or {}).get("type") != "distributed" or set(listed) == labelled:
+        return listed
+    return [*(name for name in there if name in labelled), *sorted(labelled - set(there))]
 
 
 def node_of(row: GatewayChassis, ovn: Ovn, nodes: Sequence[GatewayNode]) -> GatewayNode | None:
@@ -265,7 +337,7 @@ def gateway_task(config: Mapping[str, str] | None, **more: Any) -> str:
     names = {"nic": "external-gw-nic", "gateway": "external-gw-addr", "nic_ip": "nic-ip"}
     options: dict[str, Any] = {option: (config or {}).get(key) for option, key in names.items()}
     if not all(options.values()) or not asked_nodes(config):
-        return "ansible-playbook kubeovn.core.site"
+        return SITE
     kind = (config or {}).get("type") or "centralized"
     task = {"type": kind, "nodes": asked_nodes(config), **options, **more}
     return f"- kubeovn.core.ovn_external_gw: {json.dumps(task)}"

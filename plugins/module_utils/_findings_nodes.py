@@ -36,6 +36,10 @@ def link_findings(
     nodes_of = {row: node_of(row, ovn, nodes) for row in rows}
     alive = {row: node for row, node in nodes_of.items() if node and node.ready and registered(row, ovn)}
     found = [*_unmapped(ovn, alive, config), *_links(alive, config, sides), *_bfd(ovn, alive, config, sides)]
+    for port in ovn.switch_ports if rows else ():
+        if not port.enabled:
+            text = f"port {port.name} of switch {ovn.names.switch} is disabled"
+            found.append(Finding("port_disabled", text, gateway_task(config)))
     if rows and not any(port.type == "localnet" for port in ovn.switch_ports):
         text = f"switch {ovn.names.switch} has no port of type localnet"
         found.append(Finding("no_localnet", text, gateway_task(config)))
@@ -45,8 +49,8 @@ def link_findings(
 def _unmapped(ovn: Ovn, alive: Gateways, config: Mapping[str, str] | None) -> Iterable[Finding]:
     mapped = {one.name: one.bridge_mappings for one in ovn.chassis}
     for row, node in alive.items():
-        if ovn.names.switch not in mapped[row.chassis]:
-            text = f"the chassis of {node.name} maps no bridge to network {ovn.names.switch}"
+        if ovn.network not in mapped[row.chassis]:
+            text = f"the chassis of {node.name} maps no bridge to network {ovn.network}"
             yield Finding("gateway_unmapped", text, gateway_task(config), node=node.name)
 
 

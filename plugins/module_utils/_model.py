@@ -232,6 +232,12 @@ class Ovn:
     foreign_rules: tuple[NatRule, ...] = ()  # NAT rows of other routers
     routes: tuple[SourceRoute, ...] = ()
 
+    @property
+    def network(self) -> str:
+        """The physical network that the external switch is tied to, as bridge mappings name it."""
+        localnet = next((port for port in self.switch_ports if port.type == "localnet"), None)
+        return (localnet.options.get("network_name") if localnet else None) or self.names.switch
+
 
 @dataclass(frozen=True)
 class Holder:

@@ -202,7 +202,7 @@ def findings(seen: Seen) -> tuple[list[Finding], list[str]]:
     if missing:
         unread.append(f"{', '.join(missing)}: what is left over, and which EIPs are wrong")
     else:
-        found += eip_findings(seen.site)
+        found += eip_findings(seen.site, more.config)
     found += link_findings(seen.ovn, seen.nodes, more.config, seen.nodes_show)
     found += mtu_findings(seen.site, more.mtus, seen.nodes, seen.nodes_show)
     return sorted(found, key=_finding_key), unread
@@ -216,7 +216,7 @@ def _observed(seen: Seen, more: More) -> Observed:
     """The observation that a plan for EIPs would have."""
     config = more.config or {}
     return Observed(
-        configured=bool(config) and config.get("enable-external-gw") != "false",
+        configured=more.config is None or (bool(config) and config.get("enable-external-gw") != "false"),
         next_hop=config.get("external-gw-addr", "").partition("/")[0] or None,
         gateway_addresses=(),
         pods=seen.pods,

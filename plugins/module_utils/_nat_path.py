@@ -72,20 +72,23 @@ def _way(seen: Seen, eip: str, port: HolderPort | None) -> Way:
     home = by_name.get(port.chassis or "") if port else None
     gateway = home if rule and rule.distributed else by_name.get(ovn.active_chassis or "")
     policies = seen.site.policies_for([rule.logical_ip]) if rule else []
-    hops = policies[0].nexthops if policies else ()
+    hops = policies[0].nexthops if policies and policies[0].action == "reroute" else ()
     return Way(eip, rule, port, gateway, home, hops[0] if hops else None)
 
 
 def _lacks(way: Way, seen: Seen) -> list[str]:
     """Why a packet does not get through, in its order."""
     ovn = seen.ovn
-    network = ovn.names.switch
+    network, port = ovn.network, ovn.router_port
+    off = [f"router port {port.name}"] if port and not port.enabled else []
+    off += [f"port {one.name} of switch {ovn.names.switch}" for one in ovn.switch_ports if not one.enabled]
     return [
         text
         for wrong, text in (
             (way.rule is None, f"no NAT rule of the default VPC has {way.eip}"),
             (ovn.router_port is None, f"there is no router port {ovn.names.router_port}"),
             (_localnet(ovn) is None, f"switch {network} has no port of type localnet"),
+            (bool(off), f"disabled: {', '.join(off)}"),
             (way.gateway is None, "no chassis translates the address: there is no active gateway, or no bound port"),
             (
                 way.gateway is not None and network not in way.gateway.bridge_mappings,
@@ -143,7 +146,7 @@ def _outbound(way: Way, seen: Seen) -> list[dict[str, Any]]:
 
 
 def _bridge(chassis: Chassis, ovn: Ovn) -> str | None:
-    return chassis.bridge_mappings.get(ovn.names.switch)
+    return chassis.bridge_mappings.get(ovn.network)
 
 
 def _tunnel(one: Chassis, other: Chassis, seen: Seen, source: str, destination: str) -> Sequence[dict[str, Any]]:

@@ -11,13 +11,14 @@ from functools import partial
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import open_cluster
 from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
 from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import named, observe
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from support.ansible import module
 from support.commands import VENV, run
-from support.eip_lab import CLAIMS, GATEWAYS, WORKER, gateway, pod, runs
+from support.eip_lab import CLAIMS, EIP, GATEWAYS, WORKER, gateway, pod, runs
 from support.lab import Lab
 from support.live import Live, eventually
 
@@ -26,6 +27,8 @@ POD, ADDRESS = "findings-pod", "10.4.19.191"
 GONE, GONE_ADDRESS = "findings-gone", "10.4.19.192"
 EXTRA, IDLE = "10.4.19.193", "10.253.255.240"  # an external and an overlay address of nobody
 PORT = "ovn-cluster-external"
+HOP, MARK = 'nexthops="10.4.19.1"', "external_ids:vendor=kube-ovn"  # of a policy that Kube-OVN makes
+SECOND = "findings-second"
 STANDBY = GATEWAYS[1]
 Spoil = Callable[[Live], AbstractContextManager[None]]
 Evidence = dict[str, Any]
@@ -103,10 +106,9 @@ def nat(external: str, logical: str) -> tuple[str, str, tuple[str, ...]]:
     return "NAT", "nat", ("type=dnat_and_snat", f'external_ip="{external}"', f'logical_ip="{logical}"')
 
 
-def reroute(logical: str) -> tuple[str, str, tuple[str, ...]]:
+def reroute(logical: str, *mark: str) -> tuple[str, str, tuple[str, ...]]:
     match = f'match="ip4.src == {logical}"'
-    values = ("priority=29250", match, "action=reroute", 'nexthops="10.4.19.1"', "external_ids:vendor=kube-ovn")
-    return "Logical_Router_Policy", "policies", values
+    return "Logical_Router_Policy", "policies", ("priority=29250", match, "action=reroute", HOP, *mark)
 
 
 @contextmanager
@@ -139,12 +141,25 @@ def without_rule(live: Live) -> AbstractContextManager[None]:
 
 def without_policy(live: Live) -> AbstractContextManager[None]:
     ip = overlay(live)
-    return without(live, "Logical_Router_Policy", "policies", f'match="ip4.src == {ip}"', reroute(ip))
+    return without(live, "Logical_Router_Policy", "policies", f'match="ip4.src == {ip}"', reroute(ip, MARK))
 
 
 def rule_elsewhere(live: Live) -> AbstractContextManager[None]:
-    row = live.nbctl("--bare", "--columns=_uuid", "find", "NAT", f'external_ip="{ADDRESS}"').strip()
-    return changed(live, "NAT", row, logical_ip=(f'"{IDLE}"', f'"{overlay(live)}"'))
+    return changed(live, "NAT", rule_row(live), logical_ip=(f'"{IDLE}"', f'"{overlay(live)}"'))
+
+
+def rule_row(live: Live) -> str:
+    return live.nbctl("--bare", "--columns=_uuid", "find", "NAT", f'external_ip="{ADDRESS}"').strip()
+
+
+def rule_of_another_port(live: Live) -> AbstractContextManager[None]:
+    there = {"logical_port": (f"{GONE}.default", "[]"), "external_mac": ('"0a:58:0a:fd:00:0b"', "[]")}
+    return changed(live, "NAT", rule_row(live), **there)
+
+
+def rule_at_home(live: Live) -> AbstractContextManager[None]:
+    there = {"logical_port": (f"{POD}.default", "[]"), "external_mac": ('"0a:58:0a:fd:00:0b"', "[]")}
+    return changed(live, "NAT", rule_row(live), **there)
 
 
 def chassis(live: Live, node: str) -> str:
@@ -185,14 +200,31 @@ SPOILT: dict[str, tuple[Spoil, set[str]]] = {
         lambda live: rows(live, nat(EXTRA, overlay(live))),
         {"two_addresses_on_holder", "unexplained_row"},
     ),
-    "left": (lambda live: rows(live, nat(EXTRA, IDLE), reroute(IDLE)), {"stale_row", "orphan_policy"}),
+    "left": (lambda live: rows(live, nat(EXTRA, IDLE), reroute(IDLE, MARK)), {"stale_row", "orphan_policy"}),
+    "policy by hand": (lambda live: rows(live, reroute(IDLE)), {"unexplained_policy"}),
     "by hand": (lambda live: rows(live, nat(EXTRA, IDLE)), {"unexplained_row"}),
     "no row": (without_rule, {"eip_without_row"}),
     "elsewhere": (rule_elsewhere, {"row_elsewhere", "stale_row"}),
+    "another's port": (rule_of_another_port, {"row_elsewhere", "config_differs"}),
+    "at home": (rule_at_home, {"config_differs"}),
     "no policy": (without_policy, {"missing_reroute"}),
     "address": (
         lambda live: changed(live, "Logical_Router_Port", PORT, networks=('"10.4.19.253/24"', '"10.4.19.254/24"')),
         {"config_differs"},
+    ),
+    "router port off": (
+        lambda live: changed(live, "Logical_Router_Port", PORT, enabled=("false", "[]")),
+        {"port_disabled"},
+    ),
+    "localnet off": (
+        lambda live: changed(live, "Logical_Switch_Port", "localnet.external", enabled=("false", "[]")),
+        {"port_disabled"},
+    ),
+    "another network": (
+        lambda live: changed(
+            live, "Logical_Switch_Port", "localnet.external", **{"options:network_name": ("other", "external")}
+        ),
+        {"gateway_unmapped"},
     ),
     "no localnet": (
         lambda live: changed(live, "Logical_Switch_Port", "localnet.external", type=('""', "localnet")),
@@ -207,6 +239,7 @@ SPOILT: dict[str, tuple[Spoil, set[str]]] = {
         lambda live: gateways(live, ("no-such-chassis", 1), ("nor-such-one", 2)),
         {"no_active_gateway", "gateway_row_dead", "gateway_row_missing"},
     ),
+    "no row at all": (gateways, {"no_active_gateway", "gateway_row_missing"}),
 }
 
 
@@ -228,6 +261,25 @@ def test_a_claim_whose_holder_is_gone_is_found_and_what_it_says_repairs_it(live:
     assert finding["repair"] == "- kubeovn.core.ovn_eip: {state: pruned}"
     result = module(EIPS, {"state": "pruned"})
     assert not result["failed"], result["msg"]
+    healthy()
+
+
+def test_of_two_pods_that_ask_for_one_address_the_one_without_it_gives_in(live: Live) -> None:
+    """Kube-OVN gives the second one no row, and a policy that sends its packets out untranslated."""
+    second = pod(SECOND)
+    second["metadata"]["annotations"] = {EIP: ADDRESS}
+    live.apply(second)
+    try:
+        found = eventually(told, lambda some: "row_elsewhere" in [one["code"] for one in some], 60, "two that ask")
+        [finding] = [one for one in found if one["code"] == "row_elsewhere"]
+        assert (finding["address"], finding["holder"]["name"]) == (ADDRESS, SECOND)
+        [task] = yaml.safe_load(finding["repair"])
+        result = module(EIPS, task[EIPS])
+        assert not result["failed"], result["msg"]
+        healthy()
+        assert ADDRESS in {rule[1] for rule in live.rules()}
+    finally:
+        live.kubectl("delete", "pod", "-n", "default", "--ignore-not-found", SECOND)
     healthy()
 
 

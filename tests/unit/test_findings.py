@@ -14,73 +14,33 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import pru
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
     CODES,
-    Finding,
     eip_findings,
     gateway_findings,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import link_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
-    Chassis,
-    GatewayChassis,
-    GatewayNode,
     Holder,
     HolderPort,
-    Ovn,
-    RouterPort,
-    SubnetMtu,
-    SwitchPort,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
-from ansible_collections.kubeovn.core.plugins.module_utils._nat_evidence import NodeSide, sides
 from ansible_collections.kubeovn.core.plugins.module_utils._nat_filter import ask, filters_of
-from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import More, Seen
 from ansible_collections.kubeovn.core.plugins.module_utils._nat_path import path
 from ansible_collections.kubeovn.core.plugins.modules import ovn_nat_facts, ovn_nat_info
 from hypothesis import given
 from hypothesis import strategies as st
 from support.commands import TOP
 from support.eip_world import World
-
-IP, EIP = "10.253.0.11", "10.4.19.101"
-CONFIG = {
-    "enable-external-gw": "true",
-    "type": "centralized",
-    "external-gw-nodes": "n1,n2",
-    "external-gw-nic": "enp8s0",
-    "external-gw-addr": "10.4.19.1/24",
-    "nic-ip": "10.4.19.254/24",
-    "nic-mac": "16:52:f3:13:6a:25",
-}
-NODES = (
-    GatewayNode("n1", True, "true", "c1"),
-    GatewayNode("n2", True, "true", "c2"),
-    GatewayNode("n3", True, None, "c3"),
+from support.findings_site import (
+    CONFIG,
+    EIP,
+    IP,
+    MORE,
+    NODES,
+    OVN,
+    codes,
+    found,
+    seen,
+    world,
 )
-ROWS = (GatewayChassis("g1", "a", "c1", 100), GatewayChassis("g2", "b", "c2", 99))
-MAPPED = {"external": "br-external"}
-CHASSIS = tuple(Chassis(f"u{n}", f"c{n}", f"n{n}", (f"10.4.17.1{n}",), MAPPED) for n in (1, 2, 3))
-LOCALNET = SwitchPort("s1", "localnet.external", "localnet", (), {"network_name": "external"})
-PORT = RouterPort("lrp", "ovn-cluster-external", "16:52:F3:13:6a:25", ("10.4.19.254/24",), ROWS)
-OVN = Ovn("r", PORT, "s", (LOCALNET,), (), (), CHASSIS, "c1")
-
-
-def world() -> World:
-    """A machine and a pod, each with its EIP and its claim, as Kube-OVN has made them."""
-    one = World()
-    vm = one.add_vm("testing", IP, EIP)
-    pod = one.add_pod("web", "10.253.0.12", "10.4.19.102")
-    one.add_claim(EIP, vm)
-    one.add_claim("10.4.19.102", pod)
-    assert one.settle()
-    return one
-
-
-def found(one: World) -> list[Finding]:
-    return eip_findings(Site(one.observed(kept=True)))
-
-
-def codes(one: World) -> list[str]:
-    return sorted(finding.code for finding in found(one))
 
 
 def test_a_healthy_world_has_none() -> None:
@@ -108,6 +68,74 @@ def claimant_gone(one: World) -> None:
     one.delete_pod("default", "web")
 
 
+def policy_by_hand(one: World) -> None:
+    one.add_policy("10.253.9.9")
+    one.policies[-1] = replace(one.policies[-1], vendor=None)
+
+
+def translated_for(one: World, port: str) -> None:
+    """The EIP's rule as a distributed one."""
+    mac = "0a:58:0a:fd:00:0b"
+    one.rules = [
+        rule._replace(logical_port=port, external_mac=mac) if rule.external_ip == EIP else rule for rule in one.rules
+    ]
+
+
+def of_another_port(one: World) -> None:
+    translated_for(one, "other.default")
+
+
+def template_alone(one: World) -> None:
+    """The annotation is in the template of a machine that runs, and nothing has restarted it."""
+    without_rule(one)
+    one.pods = {key: replace(pod, eip=None) if pod.eip == EIP else pod for key, pod in one.pods.items()}
+
+
+def never_routed(one: World) -> None:
+    one.add_pod("new", "10.253.0.13", "10.4.19.103")
+
+
+def no_gateway(one: World) -> None:
+    never_routed(one)
+    one.configured = False
+
+
+def asked_twice(one: World) -> None:
+    one.add_pod("second", "10.253.0.13", EIP)
+    assert one.settle()
+
+
+def two_stacks(one: World) -> None:
+    both = f"{IP},fd00::b"
+    one.pods = {key: replace(pod, ip=both) if pod.ip == IP else pod for key, pod in one.pods.items()}
+    match = f"ip4.src == {both}"
+    one.policies = [replace(way, match=match) if way.match.endswith(IP) else way for way in one.policies]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "repair"),
+    [
+        (asked_twice, {"state": "absent", "eips": [{"address": EIP, "pod": "second", "namespace": "default"}]}),
+        (two_stacks, {"state": "absent", "eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
+        (of_another_port, {"eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
+        (template_alone, {"eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
+    ],
+)
+def test_a_repair_is_what_the_module_does_not_refuse(spoil: Callable[[World], None], repair: dict[str, Any]) -> None:
+    one = world()
+    spoil(one)
+    [finding] = found(one)
+    assert yaml.safe_load(finding.repair) == [{"kubeovn.core.ovn_eip": {"kind": "fip", **repair}}]
+
+
+def test_while_a_rollout_or_a_migration_is_under_way_a_template_is_not_judged() -> None:
+    one = world()
+    template_alone(one)
+    launcher = next(pod for pod in one.pods.values() if pod.vm == "testing")
+    one.pods["default", "target"] = replace(launcher, name="target")
+    assert codes(one) == []
+
+
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
@@ -120,6 +148,13 @@ def claimant_gone(one: World) -> None:
         (lambda one: one.add_policy("10.253.9.9"), ["orphan_policy"]),
         (lambda one: one.add_rule(EIP, "10.253.9.9"), ["duplicate_external_address", "stale_row"]),
         (lambda one: one.add_rule("10.4.19.150", IP), ["two_addresses_on_holder", "unexplained_row"]),
+        (policy_by_hand, ["unexplained_policy"]),
+        (of_another_port, ["row_elsewhere"]),
+        (template_alone, ["eip_without_row"]),
+        (never_routed, []),
+        (no_gateway, ["eip_without_row"]),
+        (asked_twice, ["row_elsewhere"]),
+        (two_stacks, ["missing_reroute"]),
     ],
 )
 def test_each_fault_of_eips_is_found(spoil: Callable[[World], None], expected: list[str]) -> None:
@@ -159,161 +194,6 @@ def test_of_two_rules_the_one_that_nobody_asks_for_is_to_go(
     assert finding.repair == f"kubectl ko nbctl remove Logical_Router ovn-cluster nat {extra.uuid}"
 
 
-def port(*rows: GatewayChassis, **more: Any) -> Ovn:
-    return replace(OVN, router_port=replace(PORT, gateway_chassis=rows, **more))
-
-
-def dead(name: str) -> tuple[GatewayNode, ...]:
-    return tuple(replace(node, ready=node.name != name) for node in NODES)
-
-
-STRANGER = GatewayChassis("g3", "c", "c3", 98)
-NOBODY = GatewayChassis("g9", "d", "c9", 97)
-SWAPPED = (GatewayChassis("g2", "b", "c2", 100), GatewayChassis("g1", "a", "c1", 99))
-
-
-@pytest.mark.parametrize(
-    ("ovn", "nodes", "config", "expected"),
-    [
-        (OVN, dead("n2"), CONFIG, ["gateway_row_dead", "survivor_without_peer"]),
-        (port(*ROWS, NOBODY), NODES, CONFIG, ["gateway_row_dead"]),
-        (replace(OVN, chassis=CHASSIS[1:]), NODES, CONFIG, ["gateway_row_dead", "survivor_without_peer"]),
-        (port(*ROWS, STRANGER), NODES, CONFIG, ["gateway_row_stranger"]),
-        (port(*SWAPPED), NODES, CONFIG, ["gateway_order"]),
-        (port(ROWS[0]), NODES, CONFIG, ["gateway_alone", "gateway_row_missing"]),
-        (replace(OVN, active_chassis=None), NODES, CONFIG, ["no_active_gateway"]),
-        (port(*ROWS, networks=("10.4.19.253/24",)), NODES, CONFIG, ["config_differs"]),
-        (port(*ROWS, mac="00:00:00:00:00:01"), NODES, CONFIG, ["config_differs"]),
-        (OVN, NODES, {}, ["config_differs"]),
-        (replace(OVN, router_port=None), NODES, CONFIG, ["config_differs"]),
-        (replace(OVN, router_port=None), NODES, {}, []),
-        (port(*SWAPPED), NODES, None, []),
-    ],
-)
-def test_each_fault_of_gateways_is_found(ovn: Ovn, nodes: Any, config: Any, expected: list[str]) -> None:
-    assert sorted(one.code for one in gateway_findings(ovn, nodes, config)) == expected
-
-
-def test_a_gateways_repair_is_a_whole_task() -> None:
-    [finding] = [one for one in gateway_findings(OVN, dead("n2"), CONFIG) if one.code == "survivor_without_peer"]
-    [task] = yaml.safe_load(finding.repair)
-    assert task["kubeovn.core.ovn_external_gw"] == {
-        "type": "centralized",
-        "nodes": ["n1", "n2"],
-        "nic": "enp8s0",
-        "gateway": "10.4.19.1/24",
-        "nic_ip": "10.4.19.254/24",
-        "rescue": True,
-    }
-
-
-# --- what nodes show
-
-UP = NodeSide("enp8s0", True, 1500, {"10.4.17.11": "up", "10.4.17.12": "up"}, 1400)
-
-
-@pytest.mark.parametrize(
-    ("ovn", "nodes", "sides", "expected"),
-    [
-        (OVN, NODES, {"n1": UP, "n2": UP}, []),
-        (OVN, NODES, {}, []),
-        (replace(OVN, switch_ports=()), NODES, {}, [("no_localnet", None)]),
-        (
-            replace(OVN, chassis=(replace(CHASSIS[0], bridge_mappings={}), *CHASSIS[1:])),
-            NODES,
-            {},
-            [("gateway_unmapped", "n1")],
-        ),
-        (OVN, NODES, {"n1": replace(UP, link_up=False)}, [("external_link_down", "n1")]),
-        (OVN, dead("n1"), {"n1": replace(UP, link_up=False)}, []),
-        (OVN, NODES, {"n1": replace(UP, link_up=None)}, []),
-        (OVN, NODES, {"n1": replace(UP, tunnels={"10.4.17.12": "down"}), "n2": UP}, [("bfd_down", "n1")]),
-        # A dead gateway's session is down on the others, and none of OVN's tunnels to workers has one.
-        (OVN, dead("n2"), {"n1": replace(UP, tunnels={"10.4.17.12": "down"})}, []),
-        (OVN, NODES, {"n1": replace(UP, tunnels={"10.4.17.99": "down"})}, []),
-        (replace(OVN, router_port=None), NODES, {"n1": replace(UP, link_up=False)}, []),
-    ],
-)
-def test_each_fault_between_ovn_and_the_physical_network_is_found(
-    ovn: Ovn, nodes: Any, sides: Any, expected: list[tuple[str, str | None]]
-) -> None:
-    assert [(one.code, one.node) for one in link_findings(ovn, nodes, CONFIG, sides)] == expected
-
-
-def test_the_gateway_without_link_or_session_is_taken_aside_and_never_the_active_one_for_another() -> None:
-    [link] = link_findings(OVN, NODES, CONFIG, {"n1": replace(UP, link_up=False)})
-    assert yaml.safe_load(link.repair)[0]["kubeovn.core.ovn_external_gw"]["drained"] == ["n1"]
-    sides = {"n1": replace(UP, tunnels={"10.4.17.12": "down"}), "n2": replace(UP, tunnels={"10.4.17.11": "init"})}
-    for one in link_findings(OVN, NODES, CONFIG, sides):
-        assert yaml.safe_load(one.repair)[0]["kubeovn.core.ovn_external_gw"]["drained"] == ["n2"]
-    alone = port(ROWS[0])
-    [link] = link_findings(alone, NODES, CONFIG, {"n1": replace(UP, link_up=False)})
-    assert link.repair == 'ansible n1 --become -m ansible.builtin.command -a "ip link set enp8s0 up"'
-
-
-@pytest.mark.parametrize(
-    ("mtu", "outside", "overlay", "expected"),
-    [
-        (0, 1500, 1400, []),
-        (0, 1500, 8900, ["10.4.19.101", "10.4.19.102"]),
-        (1400, 1500, 8900, []),
-        (1500, 1500, 1400, []),
-        (1501, 1500, 1400, ["10.4.19.101", "10.4.19.102"]),
-        (9000, None, 1400, []),  # nobody shows what the NIC takes
-    ],
-)
-def test_a_network_with_a_larger_mtu_than_the_nics(
-    mtu: int, outside: int | None, overlay: int, expected: list[str]
-) -> None:
-    other = SubnetMtu("other", "10.99.0.0/16", 9000)
-    more = replace(MORE, mtus=(SubnetMtu("ovn-default", "10.253.0.0/16", mtu), other))
-    evidence = {"n1": replace(UP, mtu=outside, overlay_mtu=overlay), "n9": replace(UP, mtu=100)}
-    told = report(replace(seen(world(), more), nodes_show=evidence))["findings"]
-    assert [one["address"] for one in told] == expected
-    for one in told:
-        assert (one["code"], one["holder"]["namespace"]) == ("eip_mtu", "default")
-        assert one["repair"] == """kubectl patch subnet ovn-default --type=merge -p '{"spec": {"mtu": 1500}}'"""
-
-
-LINK = {"up": True, "carrier": True, "mtu": 1500}
-TUNNELS = [
-    {"remote": "10.4.17.12", "bfd": "up", "error": None},
-    {"remote": "10.4.17.13", "bfd": "init", "error": None},
-    {"remote": "10.4.17.14", "bfd": None, "error": None},
-]
-
-
-@pytest.mark.parametrize(
-    ("result", "expected"),
-    [
-        # All that the module returns with option nic, and without.
-        (
-            {
-                "links": {"ovn0": {"mtu": 1400}},
-                "nic": {"name": "enp8s0", "exists": True, **LINK},
-                "ovs": {"tunnels": TUNNELS},
-            },
-            NodeSide("enp8s0", True, 1500, {"10.4.17.12": "up", "10.4.17.13": "init"}, 1400),
-        ),
-        ({"links": {"enp8s0": LINK}, "ovs": {"tunnels": []}}, NodeSide("enp8s0", True, 1500)),
-        ({"links": {"enp8s0": LINK | {"carrier": False}}}, NodeSide("enp8s0", False, 1500)),
-        ({"links": {"enp9s0": LINK}}, NodeSide("enp8s0", False)),
-        # What role external_gateway keeps of it.
-        (
-            {"links": {}, "nic": {"name": "bond0", "exists": False, "up": False, "carrier": False, "mtu": 0}},
-            NodeSide("bond0", False),
-        ),
-        (
-            {"links": {}, "gateway": {"tunnels_up": ["10.4.17.12"], "tunnels_down": ["10.4.17.13"]}},
-            NodeSide("enp8s0", None, None, {"10.4.17.13": "down", "10.4.17.12": "up"}),
-        ),
-    ],
-)
-def test_evidence_is_read_whole_and_in_part(result: dict[str, Any], expected: NodeSide) -> None:
-    shown = sides({"n1": result, "n2": {"unreachable": True, "msg": "timed out"}, "n3": None}, "enp8s0")
-    assert shown == {"n1": expected}
-
-
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["vm", "pod", "rule", "policy", "gone", "claim", "stop"]), st.integers(0, 4), st.integers(0, 4)
@@ -339,6 +219,8 @@ def test_what_is_left_over_is_what_pruning_deletes_and_tells_of(steps: list[tupl
     assert sorted(claims) == sorted(str(finding.address) for finding in told if finding.code == "claim_without_holder")
     rows = [problem for problem in unclear if problem.path.startswith("NAT rule ")]
     assert len(rows) == sum(finding.code == "unexplained_row" for finding in told)
+    left = [problem for problem in unclear if problem.path.startswith("policy ")]
+    assert len(left) == sum(finding.code == "unexplained_policy" for finding in told)
 
 
 def act(one: World, what: str, first: int, second: int) -> None:
@@ -354,22 +236,13 @@ def act(one: World, what: str, first: int, second: int) -> None:
         one.add_rule(external, overlay)
     elif what == "policy":
         one.add_policy(overlay)
+        one.policies[-1] = replace(one.policies[-1], vendor=one.policies[-1].vendor if second % 2 else None)
     elif what == "gone" and there:
         one.delete_vm(name)
     elif what == "stop" and there:
         one.stop(name)
     elif what == "claim" and external not in one.claims:
         one.add_claim(external, Holder("VirtualMachine", "default", name), uid="u")
-
-
-def seen(one: World, more: More) -> Seen:
-    observed = one.observed(kept=True)
-    ovn = replace(OVN, nat_rules=observed.ovn.nat_rules, policies=observed.ovn.policies)
-    kept = dict(observed.kept or {})
-    return Seen(NODES, observed.pods, observed.vms or (), kept, ovn, observed.claims, more)
-
-
-MORE = More(config=CONFIG, overlays=("10.253.0.0/16",))
 
 
 def test_a_healthy_site_is_reported_without_findings() -> None:
@@ -385,6 +258,34 @@ def test_errors_come_first_and_an_address_chooses() -> None:
     assert [finding["code"] for finding in told] == ["eip_without_row", "unexplained_row"]
     chosen = report(seen(one, MORE), filters_of({"addresses": ["10.4.19.150"]})[0])["findings"]
     assert [finding["code"] for finding in chosen] == ["unexplained_row"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "distributed", "object_too", "expected"),
+    [
+        ("centralized", False, False, []),
+        ("centralized", True, False, ["config_differs"]),
+        ("centralized", True, True, []),
+        ("distributed", False, False, ["config_differs"]),
+        ("", False, False, []),
+    ],
+)
+def test_eips_on_another_side_than_the_type_says(
+    kind: str, distributed: bool, object_too: bool, expected: list[str]
+) -> None:
+    one = world()
+    if distributed:
+        translated_for(one, "testing.default")
+    eips = {EIP: "fip"} if object_too else {}
+    told = report(seen(one, replace(MORE, config=CONFIG | {"type": kind}, ovn_eips=eips)))["findings"]
+    assert [finding["code"] for finding in told] == expected
+    assert all(EIP in finding["text"] for finding in told)
+
+
+def test_a_config_map_that_may_not_be_read_is_not_taken_for_none() -> None:
+    one = world()
+    never_routed(one)
+    assert report(seen(one, replace(MORE, config=None)))["findings"] == []
 
 
 @pytest.mark.parametrize("name", ["deployments", "ovn_eips", "declared_routes"])

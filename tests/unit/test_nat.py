@@ -376,5 +376,5 @@ def test_evidence_of_another_kind_is_refused_with_its_path(result: dict[str, Any
 def test_evidence_whole_in_part_and_of_nodes_not_reached_is_taken() -> None:
     nic = {"name": "enp8s0", "exists": True, "up": True, "carrier": True, "mtu": 1500}
     whole = {"links": {"enp8s0": nic}, "nic": nic, "ovs": {"tunnels": [{"remote": "10.4.17.12", "bfd": "up"}]}}
-    part = {"nic": None, "gateway": {"tunnels_up": [], "tunnels_down": None}}
+    part: dict[str, Any] = {"nic": None, "gateway": {"tunnels_up": [], "tunnels_down": None}}
     assert evidence_problems({"n1": whole, "n2": part, "n3": {"msg": "timed out"}, "n4": "skipped"}) == []

@@ -24,11 +24,13 @@ from ansible_collections.kubeovn.core.plugins.module_utils._nat_path import path
 
 EIP, IP = "10.4.19.101", "10.253.0.11"
 MAPPED = {"external": "br-external"}
+ROUTER_PORT = RouterPort("lrp", "ovn-cluster-external", "16:52:f3:13:6a:25", ("10.4.19.254/24",))
+LOCALNET = SwitchPort("s1", "localnet.external", "localnet", ("unknown",), {"network_name": "external"})
 OVN = Ovn(
     router_uuid="r",
-    router_port=RouterPort("lrp", "ovn-cluster-external", "16:52:f3:13:6a:25", ("10.4.19.254/24",)),
+    router_port=ROUTER_PORT,
     switch_uuid="s",
-    switch_ports=(SwitchPort("s1", "localnet.external", "localnet", ("unknown",)),),
+    switch_ports=(LOCALNET,),
     nat_rules=(NatRule("n", "dnat_and_snat", EIP, IP),),
     policies=(RoutePolicy("p", 29250, f"ip4.src == {IP}", "reroute", ("10.4.19.1",)),),
     chassis=(Chassis("u1", "c1", "g1", ("10.4.17.11",), MAPPED), Chassis("u2", "c2", "w1", ("10.4.17.21",), {})),
@@ -95,6 +97,10 @@ def test_another_spelling_of_an_address_is_the_same_address() -> None:
         ({"switch_ports": ()}, PORT, ["localnet"], 4, 5),
         ({"active_chassis": None}, PORT, ["no chassis translates"], 0, 2),
         ({"chassis": (replace(OVN.chassis[0], bridge_mappings={}), OVN.chassis[1])}, PORT, ["g1 maps no bridge"], 4, 5),
+        ({"router_port": replace(ROUTER_PORT, enabled=False)}, PORT, ["ovn-cluster-external"], 4, 5),
+        ({"switch_ports": (replace(LOCALNET, enabled=False),)}, PORT, ["localnet.external of switch"], 4, 5),
+        ({"switch_ports": (replace(LOCALNET, options={"network_name": "b"}),)}, PORT, ["no bridge to network b"], 4, 5),
+        ({"policies": (replace(OVN.policies[0], action="drop"),)}, PORT, ["no policy"], 4, 1),
         ({"policies": ()}, PORT, ["no policy"], 4, 1),
         ({}, None, ["no logical port"], 2, 0),
         ({}, replace(PORT, chassis=None), ["bound to no chassis"], 2, 0),

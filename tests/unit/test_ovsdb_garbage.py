@@ -216,7 +216,7 @@ def test_values_that_ovn_has_in_no_such_column_are_an_error(rogue: Make, value: 
         reply(line, request, [{"rows": [dict.fromkeys(names, value)] * 2} for names in columns])
 
     server = rogue(answer)
-    northbound = Northbound(*(connect(server.tcp, name, 5) for name in (NB_DATABASE, SB_DATABASE)))
+    northbound = Northbound(connect(server.tcp, NB_DATABASE, 5), connect(server.tcp, SB_DATABASE, 5))
     with pytest.raises(OvsdbError, match="rows came that OVN does not write"):
         northbound.observe(identities=identities)
     assert server.methods.count("transact") <= 3
