@@ -63,6 +63,7 @@ CODES = {
     "no_active_gateway": (ERROR, "no EIP is reachable"),
     "gateway_unmapped": (ERROR, "the node swallows what it is to forward while it is the active gateway"),
     "port_disabled": (ERROR, "no packet passes between the overlay and the physical network"),
+    "switch_detached": (ERROR, "no packet passes between the overlay and the physical network"),
     "no_localnet": (ERROR, "no packet passes between the overlay and the physical network"),
     "bfd_down": (ERROR, "each of the two may take the other for dead, and both or none may take the traffic"),
     "external_link_down": (ERROR, "OVN does not see it: the node swallows what it is to forward while it is active"),

@@ -40,6 +40,9 @@ def link_findings(
         if not port.enabled:
             text = f"port {port.name} of switch {ovn.names.switch} is disabled"
             found.append(Finding("port_disabled", text, gateway_task(config)))
+    if rows and ovn.switch_uuid is not None and not ovn.joined:
+        text = f"switch {ovn.names.switch} has no port to router port {ovn.names.router_port}"
+        found.append(Finding("switch_detached", text, gateway_task(config)))
     if rows and not any(port.type == "localnet" for port in ovn.switch_ports):
         text = f"switch {ovn.names.switch} has no port of type localnet"
         found.append(Finding("no_localnet", text, gateway_task(config)))

@@ -210,6 +210,7 @@ class HolderPort:
     name: str
     mac: str
     chassis: str | None = None  # name of the chassis that it is bound to
+    enabled: bool = True
 
 
 @dataclass(frozen=True)
@@ -237,6 +238,12 @@ class Ovn:
         """The physical network that the external switch is tied to, as bridge mappings name it."""
         localnet = next((port for port in self.switch_ports if port.type == "localnet"), None)
         return (localnet.options.get("network_name") if localnet else None) or self.names.switch
+
+    @property
+    def joined(self) -> bool:
+        """Whether the external switch has a port that leads to the router port."""
+        ports = [port for port in self.switch_ports if port.type == "router"]
+        return any(port.options.get("router-port") == self.names.router_port for port in ports)
 
 
 @dataclass(frozen=True)

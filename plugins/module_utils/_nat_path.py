@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_interface
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Chassis, HolderPort, NatRule, Ovn
-from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import Seen, node_name, sort_key
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import Seen, address_of, node_name, sort_key
 
 OUTSIDE = "outside"
 
@@ -82,12 +83,17 @@ def _lacks(way: Way, seen: Seen) -> list[str]:
     network, port = ovn.network, ovn.router_port
     off = [f"router port {port.name}"] if port and not port.enabled else []
     off += [f"port {one.name} of switch {ovn.names.switch}" for one in ovn.switch_ports if not one.enabled]
+    off += [f"port {way.port.name}"] if way.port and not way.port.enabled else []
     return [
         text
         for wrong, text in (
             (way.rule is None, f"no NAT rule of the default VPC has {way.eip}"),
             (ovn.router_port is None, f"there is no router port {ovn.names.router_port}"),
-            (_localnet(ovn) is None, f"switch {network} has no port of type localnet"),
+            (
+                ovn.router_port is not None and not ovn.joined,
+                f"switch {ovn.names.switch} has no port to the router port",
+            ),
+            (_localnet(ovn) is None, f"switch {ovn.names.switch} has no port of type localnet"),
             (bool(off), f"disabled: {', '.join(off)}"),
             (way.gateway is None, "no chassis translates the address: there is no active gateway, or no bound port"),
             (
@@ -96,10 +102,25 @@ def _lacks(way: Way, seen: Seen) -> list[str]:
             ),
             (way.rule is not None and way.port is None, "no logical port has the overlay address"),
             (way.port is not None and way.home is None, "the holder's logical port is bound to no chassis"),
+            (
+                way.rule is not None and seen.site.of_another_port(way.rule),
+                f"the rule is for port {way.rule.logical_port if way.rule else None}, which is not the holder's",
+            ),
             (way.rule is not None and way.next_hop is None, "no policy sends the holder's packets to the gateway"),
+            (
+                _astray(way, ovn),
+                f"the policy sends the holder's packets to {way.next_hop}, which is on no network of the router port",
+            ),
         )
         if wrong
     ]
+
+
+def _astray(way: Way, ovn: Ovn) -> bool:
+    """Whether the next hop is not on a network of the router port."""
+    hop = address_of(way.next_hop or "")
+    networks = [ip_interface(text).network for text in ovn.router_port.networks] if ovn.router_port else []
+    return hop is not None and bool(networks) and not any(hop in network for network in networks)
 
 
 def _localnet(ovn: Ovn) -> str | None:

@@ -43,6 +43,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._rows import (
     chassis,
+    enabled,
     holder_ports,
     policy,
     router_port,
@@ -137,7 +138,7 @@ class Northbound(Writes):
 
     def holder_port(self, name: str) -> HolderPort | None:
         """A pod's logical port, and where it is bound; None when NB does not have it."""
-        rows = self.nb.select("Logical_Switch_Port", ("name", "addresses"), [("name", "==", name)])
+        rows = self.nb.select("Logical_Switch_Port", ("name", "addresses", "enabled"), [("name", "==", name)])
         bindings, chassis_rows = self.sb.select_many(
             [
                 ("Port_Binding", ("logical_port", "chassis"), [("logical_port", "==", name)]),
@@ -147,7 +148,7 @@ class Northbound(Writes):
         names = {row["_uuid"]: row["name"] for row in chassis_rows}
         where = next((names.get(one(row["chassis"])) for row in bindings), None)
         macs = [text.split()[0] for row in rows for text in many(row["addresses"]) if text.split()]
-        return HolderPort(name, macs[0], where) if macs else None
+        return HolderPort(name, macs[0], where, all(map(enabled, rows))) if macs else None
 
     def await_warm_up(self, timeout: float) -> bool:
         """Whether a chassis holds the port of router WARM_UP within the time: told by SB as soon as one does."""

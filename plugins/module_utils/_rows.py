@@ -33,10 +33,10 @@ def router_port(row: Row, gateways: Sequence[Row]) -> RouterPort:
     ]
     ordered = tuple(sorted(chassis, key=lambda item: (-item.priority, item.name)))
     networks = tuple(sorted(many(row["networks"])))
-    return RouterPort(row["_uuid"], row["name"], row["mac"], networks, ordered, _enabled(row))
+    return RouterPort(row["_uuid"], row["name"], row["mac"], networks, ordered, enabled(row))
 
 
-def _enabled(row: Row) -> bool:
+def enabled(row: Row) -> bool:
     """Whether a port is in service. OVN takes one that says nothing for enabled."""
     return one(row.get("enabled")) is not False
 
@@ -65,7 +65,7 @@ def switch_port(row: Row) -> SwitchPort:
     """A logical switch port."""
     addresses = tuple(sorted(many(row["addresses"])))
     kind, up, tag = row["type"], one(row["up"]), one(row.get("tag"))
-    return SwitchPort(row["_uuid"], row["name"], kind, addresses, row["options"], up, tag, _enabled(row))
+    return SwitchPort(row["_uuid"], row["name"], kind, addresses, row["options"], up, tag, enabled(row))
 
 
 def chassis(row: Row, addresses: Mapping[str, str]) -> Chassis:

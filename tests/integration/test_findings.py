@@ -226,6 +226,12 @@ SPOILT: dict[str, tuple[Spoil, set[str]]] = {
         ),
         {"gateway_unmapped"},
     ),
+    "no way to the router": (
+        lambda live: changed(
+            live, "Logical_Switch_Port", "external-ovn-cluster", **{"options:router-port": ("nowhere", PORT)}
+        ),
+        {"switch_detached"},
+    ),
     "no localnet": (
         lambda live: changed(live, "Logical_Switch_Port", "localnet.external", type=('""', "localnet")),
         {"no_localnet"},

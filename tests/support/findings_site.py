@@ -42,7 +42,8 @@ MAPPED = {"external": "br-external"}
 CHASSIS = tuple(Chassis(f"u{n}", f"c{n}", f"n{n}", (f"10.4.17.1{n}",), MAPPED) for n in (1, 2, 3))
 LOCALNET = SwitchPort("s1", "localnet.external", "localnet", (), {"network_name": "external"})
 PORT = RouterPort("lrp", "ovn-cluster-external", "16:52:F3:13:6a:25", ("10.4.19.254/24",), ROWS)
-OVN = Ovn("r", PORT, "s", (LOCALNET,), (), (), CHASSIS, "c1")
+PATCH = SwitchPort("s2", "external-ovn-cluster", "router", ("router",), {"router-port": "ovn-cluster-external"})
+OVN = Ovn("r", PORT, "s", (PATCH, LOCALNET), (), (), CHASSIS, "c1")
 
 
 def world() -> World:

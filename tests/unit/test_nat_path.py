@@ -25,12 +25,13 @@ from ansible_collections.kubeovn.core.plugins.module_utils._nat_path import path
 EIP, IP = "10.4.19.101", "10.253.0.11"
 MAPPED = {"external": "br-external"}
 ROUTER_PORT = RouterPort("lrp", "ovn-cluster-external", "16:52:f3:13:6a:25", ("10.4.19.254/24",))
+PATCH = SwitchPort("s2", "external-ovn-cluster", "router", ("router",), {"router-port": "ovn-cluster-external"})
 LOCALNET = SwitchPort("s1", "localnet.external", "localnet", ("unknown",), {"network_name": "external"})
 OVN = Ovn(
     router_uuid="r",
     router_port=ROUTER_PORT,
     switch_uuid="s",
-    switch_ports=(LOCALNET,),
+    switch_ports=(PATCH, LOCALNET),
     nat_rules=(NatRule("n", "dnat_and_snat", EIP, IP),),
     policies=(RoutePolicy("p", 29250, f"ip4.src == {IP}", "reroute", ("10.4.19.1",)),),
     chassis=(Chassis("u1", "c1", "g1", ("10.4.17.11",), MAPPED), Chassis("u2", "c2", "w1", ("10.4.17.21",), {})),
@@ -39,6 +40,8 @@ OVN = Ovn(
 POD = PodView("shop", "web", "u", "w1", "Running", IP, EIP, True, None)
 NODES = (GatewayNode("g1", True, "true", "c1"), GatewayNode("w1", True, None, "c2"))
 SEEN = Seen(NODES, (POD,), (), {}, OVN)
+HOME = replace(OVN.chassis[1], bridge_mappings=MAPPED)
+OTHERS = NatRule("n", "dnat_and_snat", EIP, IP, "other.shop", "0a:58:0a:fd:00:0b")
 PORT = HolderPort("web.shop", "0a:58:0a:fd:00:0b", "c2")
 
 Hop = tuple[str, str | None, str | None]
@@ -94,12 +97,22 @@ def test_another_spelling_of_an_address_is_the_same_address() -> None:
     [
         ({"nat_rules": ()}, None, ["no NAT rule"], 0, 0),
         ({"router_port": None}, PORT, ["no router port"], 0, 1),
-        ({"switch_ports": ()}, PORT, ["localnet"], 4, 5),
+        ({"switch_ports": (PATCH,)}, PORT, ["localnet"], 4, 5),
+        ({"switch_ports": (LOCALNET,)}, PORT, ["no port to the router port"], 4, 5),
+        ({}, replace(PORT, enabled=False), ["port web.shop"], 4, 5),
+        ({"policies": (replace(OVN.policies[0], nexthops=("10.4.20.1",)),)}, PORT, ["10.4.20.1, which"], 4, 5),
+        ({"nat_rules": (OTHERS,), "chassis": (OVN.chassis[0], HOME)}, PORT, ["not the holder's"], 3, 4),
         ({"active_chassis": None}, PORT, ["no chassis translates"], 0, 2),
         ({"chassis": (replace(OVN.chassis[0], bridge_mappings={}), OVN.chassis[1])}, PORT, ["g1 maps no bridge"], 4, 5),
         ({"router_port": replace(ROUTER_PORT, enabled=False)}, PORT, ["ovn-cluster-external"], 4, 5),
-        ({"switch_ports": (replace(LOCALNET, enabled=False),)}, PORT, ["localnet.external of switch"], 4, 5),
-        ({"switch_ports": (replace(LOCALNET, options={"network_name": "b"}),)}, PORT, ["no bridge to network b"], 4, 5),
+        ({"switch_ports": (PATCH, replace(LOCALNET, enabled=False))}, PORT, ["localnet.external of switch"], 4, 5),
+        (
+            {"switch_ports": (PATCH, replace(LOCALNET, options={"network_name": "b"}))},
+            PORT,
+            ["no bridge to network b"],
+            4,
+            5,
+        ),
         ({"policies": (replace(OVN.policies[0], action="drop"),)}, PORT, ["no policy"], 4, 1),
         ({"policies": ()}, PORT, ["no policy"], 4, 1),
         ({}, None, ["no logical port"], 2, 0),
