@@ -245,6 +245,9 @@ class Run:
             seen = self._look()
             nodes = [seen.node(name) for name in missing_rows(gateway, seen) if seen.mapped(name)]
             lowest = min((row.priority for row in seen.rows), default=FIRST_CHASSIS_PRIORITY + 1)
+            if lowest < len(nodes):  # no room below the rows that are there: OVN has no priority less than 0
+                raised = [(row, row.priority + FIRST_CHASSIS_PRIORITY) for row in seen.rows]
+                return self._guarded(lambda: self._site.ovn.set_priorities(raised), True, seen)
             rows = [(node.chassis, lowest - 1 - index) for index, node in enumerate(nodes) if node]
             write = self._site.ovn.add_gateway_chassis
             return self._guarded(lambda: write(seen.ovn.router_port, rows), bool(rows), seen)

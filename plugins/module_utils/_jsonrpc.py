@@ -284,7 +284,9 @@ class StreamTransport:
             return message.get("result")
         details = error if isinstance(error, dict) else {"error": error}
         text = f"{self._peer} refused {method}: {details.get('error')}: {details.get('details', '')}".rstrip(": ")
-        raise OvsdbError(text, path=self._option, code=str(details.get("error")))
+        code = str(details.get("error"))
+        other = f"does {self._option} lead to the other database? OVN's northbound listens on 6641, southbound on 6642"
+        raise OvsdbError(text, path=self._option, code=code, hint=other if code == "unknown database" else "")
 
     def _take(self, sock: socket.socket, message: Mapping[str, Any], deadline: float) -> None:
         """What a server says unasked. It asks for an echo to see whether its client lives, and tells of changes."""

@@ -194,8 +194,10 @@ def open_ovn(params: Mapping[str, Any], cluster: Cluster) -> Northbound:
     endpoints = {option: params.get(option) or "" for option in ("nb_endpoint", "sb_endpoint")}
     names = Names(params.get("switch") or EXTERNAL_SWITCH)
     way = params.get("ovn_connection") or "auto"
+    timeout = float(params.get("ovn_timeout") or 10)
+    if timeout < 0:
+        raise OvsdbError(f"ovn_timeout: {timeout:g} is less than nothing", path="ovn_timeout", hint="seconds, as 10")
     if way == "exec" or (way == "auto" and not any(endpoints.values())):
-        timeout = float(params.get("ovn_timeout") or 10)
         clients = [
             Client(ExecTransport(_Leader(cluster, database).run, timeout=timeout), database)
             for database in (NB_DATABASE, SB_DATABASE)
@@ -208,7 +210,6 @@ def open_ovn(params: Mapping[str, Any], cluster: Cluster) -> Northbound:
             f"{' and '.join(missing)}: missing, ovn_connection is {'tcp' if way == 'tcp' else 'tcp by nb/sb_endpoint'}"
         )
         raise OvsdbError(text, path=missing[0], hint=hint)
-    timeout = float(params.get("ovn_timeout") or 10)
     tls = Tls(*(params.get(option) or "" for option in ("ovn_ca_cert", "ovn_client_cert", "ovn_client_key")))
     nb = connect(endpoints["nb_endpoint"], NB_DATABASE, timeout, "nb_endpoint", tls)
     return Northbound(nb, connect(endpoints["sb_endpoint"], SB_DATABASE, timeout, "sb_endpoint", tls), names)

@@ -126,6 +126,19 @@ def test_it_ends_with_a_failure_when_something_is_wrong_and_tells_what_has_chang
     assert "differences from before" in ran.output
 
 
+def test_with_the_nodes_asked_a_link_that_is_down_is_told(live: Live) -> None:
+    """Neither the API nor OVN shows it."""
+    node = "jah-k3s-h100-002"
+    live.lab.run("node", node, "--", "ip", "link", "set", "enp8s0", "down")
+    try:
+        ran = play("audit", {"kubeovn_audit_nodes": True, "kubeovn_audit_fail_on": "never"})
+    finally:
+        live.lab.run("node", node, "--", "ip", "link", "set", "enp8s0", "up")
+    assert ran.status == 0, ran.output
+    assert f"external_link_down: enp8s0 on {node} has no link" in ran.output
+    assert ran.changed == 0
+
+
 @pytest.mark.usefixtures("live")
 def test_what_cannot_be_is_said(tmp_path: Path) -> None:
     ran = play("audit", {"kubeovn_audit_before": str(tmp_path / "nothing.json")})

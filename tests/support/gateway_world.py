@@ -29,6 +29,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
 
 NAMES = Names()
+PRIORITIES = range(32768)  # that OVN's schema has of a gateway chassis
 ROUTER_PORT, SWITCH_ROUTER_PORT, LOCALNET_PORT = NAMES.router_port, NAMES.switch_router_port, NAMES.localnet_port
 
 ADDRESSES = {SWITCH_ROUTER_PORT: ("router",), LOCALNET_PORT: ("unknown",)}
@@ -302,6 +303,7 @@ class World:
 
     def set_priorities(self, priorities: Sequence[tuple[GatewayChassis, int]]) -> None:
         self.guard(all(self.rows.get(row.chassis) == row.priority for row, _priority in priorities))
+        assert all(priority in PRIORITIES for _row, priority in priorities)
         self.rows |= {row.chassis: priority for row, priority in priorities}
         self.elect()
 
@@ -313,6 +315,7 @@ class World:
 
     def add_gateway_chassis(self, port: RouterPort, added: Sequence[tuple[str, int]]) -> None:
         self.guard(port.mac == self.mac and all(chassis not in self.rows for chassis, _priority in added))
+        assert all(priority in PRIORITIES for _chassis, priority in added)
         new = {name for name, _priority in added}
         self.rows = {name: rank for name, rank in self.rows.items() if self.name_of(name) not in new} | dict(added)
         self.elect()

@@ -57,6 +57,16 @@ def test_the_only_row_with_another_chassis_is_replaced() -> None:
     assert plan(gateway("g1"), world.observe()).steps == ()
 
 
+@pytest.mark.parametrize("lowest", [0, 1, 2, 3])
+def test_below_the_lowest_priorities_room_is_made_for_more_gateways(lowest: int) -> None:
+    world = up()
+    world.rows = {"g1": lowest + 1, "lost": lowest}
+    steps = run(gateway(), world)
+    assert "add_gateway_chassis" in actions(steps)
+    assert world.rows == {"g1": 100, "g2": 99, "g3": 98}
+    assert plan(gateway(), world.observe()).steps == ()
+
+
 def test_the_only_row_goes_even_when_traffic_follows_it() -> None:
     """There is nowhere else for it to go before."""
     world = up("g1")

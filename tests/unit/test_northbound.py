@@ -536,3 +536,11 @@ def test_no_leader_is_said_with_the_way_out(ovsdb: OvsdbServer) -> None:
 def test_a_missing_endpoint_is_named(ovsdb: OvsdbServer, params: dict[str, str], missing: str) -> None:
     with pytest.raises(OvsdbError, match=f"^{missing}: missing"):
         open_ovn(params, as_cluster(LocalPods(ovsdb)))
+
+
+@pytest.mark.parametrize("way", ["tcp", "exec"])
+def test_a_time_that_cannot_be_is_refused(ovsdb: OvsdbServer, way: str) -> None:
+    params = {"ovn_connection": way, "nb_endpoint": ovsdb.tcp, "sb_endpoint": ovsdb.tcp, "ovn_timeout": -1}
+    with pytest.raises(OvsdbError, match=r"^ovn_timeout: -1 is less than nothing") as caught:
+        open_ovn(params, as_cluster(LocalPods(ovsdb)))
+    assert caught.value.path == "ovn_timeout"

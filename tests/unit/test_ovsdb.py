@@ -120,8 +120,8 @@ def test_a_guard_lets_through_what_was_seen_and_stops_what_changed(ovsdb: OvsdbS
 
 
 def test_an_unknown_database_is_named(ovsdb: OvsdbServer) -> None:
-    with pytest.raises(OvsdbError, match=r"unknown database.*OVN_Nowhere"):
-        connect(ovsdb.tcp, "OVN_Nowhere", 5).select("NAT", ["type"])
+    with pytest.raises(OvsdbError, match=r"unknown database.*OVN_Nowhere.*does nb_endpoint lead to the other"):
+        connect(ovsdb.tcp, "OVN_Nowhere", 5, "nb_endpoint").select("NAT", ["type"])
 
 
 # --- endpoints ---
