@@ -37,6 +37,8 @@ class Link:
     loopback: bool = False
     bond: Mapping[str, Any] = field(default_factory=dict)  # a bond's options, see _node_bond
     active_member: str | None = None
+    aggregate: Mapping[str, Any] = field(default_factory=dict)  # a bond's with its LACP partner, see _node_bond
+    altnames: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def _parse_link(row: Mapping[str, Any]) -> Link:
         loopback=row.get("link_type") == "loopback",
         bond=_node_bond.options_of(data) if is_bond else {},
         active_member=data.get("active_slave") if is_bond else None,
+        aggregate=_node_bond.aggregate_of(data) if is_bond else {},
+        altnames=tuple(row.get("altnames") or ()),
     )
 
 

@@ -35,6 +35,7 @@ MODES_WITH: Mapping[str, tuple[str, ...]] = {
 }
 KERNEL_NAMES = {"hash_policy": "xmit_hash_policy", "lacp_rate": "ad_lacp_rate"}  # where they differ from the options'
 NAMES = ("mode", "miimon", "primary", "lacp_rate", "hash_policy")
+NOBODY = "00:00:00:00:00:00"  # a partner that has not spoken
 MADE_WITH = ("mode", "lacp_rate")  # a bond that is up, or has members, keeps these
 
 
@@ -42,6 +43,32 @@ def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """A bond's options from its `info_data` in `ip -details -json link`. What its mode does not know is left out."""
     found = {name: data.get(KERNEL_NAMES.get(name, name)) for name in NAMES}
     return {name: value for name, value in found.items() if value is not None and knows(found["mode"], name)}
+
+
+def aggregate_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a bond of mode 802.3ad has come to with its partner, from the same data; other modes have no partner."""
+    if data.get("mode") != "802.3ad":
+        return {}
+    found = data.get("ad_info") or {}
+    partner = found.get("partner_mac") or NOBODY
+    return {"partner": "" if partner == NOBODY else partner, "aggregated": found.get("num_ports") or 0}
+
+
+def unaggregated(aggregate: Mapping[str, Any], members: Iterable[str]) -> list[str]:
+    """What a bond of mode 802.3ad lacks of its partner, in words; empty: all members work together, or it is no such.
+
+    Without a partner the kernel uses one member alone, and calls the bond's link up.
+    """
+    members = list(members)
+    if not aggregate or not members:
+        return []
+    if not aggregate["partner"]:
+        return [f"has no LACP partner behind {', '.join(members)}, so that one of them works alone"]
+    if aggregate["aggregated"] < len(members):
+        return [
+            f"has {aggregate['aggregated']} of its {len(members)} members in its aggregate with {aggregate['partner']}"
+        ]
+    return []
 
 
 def knows(mode: str | None, option: str) -> bool:

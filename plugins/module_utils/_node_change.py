@@ -12,7 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_bond, _node_config, _node_managers
+from ansible_collections.kubeovn.core.plugins.module_utils import (
+    _node,
+    _node_bond,
+    _node_config,
+    _node_managers,
+    _node_names,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._node_managers import Change
 from ansible_collections.kubeovn.core.plugins.module_utils._node_owner import NAMES, Management
 
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
 class Seen:
     """The node before the change."""
 
-    links: Mapping[str, _node.Link]
+    links: Mapping[str, _node.Link]  # as they are to be called
     own: Files  # our files for this NIC
     files: Files  # these, and what netplan has made for our links
     management: Management
@@ -67,12 +73,19 @@ def present(
     pending = seen.begun or not seen.management.goes_by_ours(manager, wanted.nic, wanted.nic)
     before: list[Command] = _node_managers.before_removal(old, change)
     after: list[Command] = _node_managers.let_go(old, change) if gone and old else []
-    words = [f"write {path}" for path in sorted(write)] + [f"remove {path}" for path in sorted(gone)]
+    after = [*_node_names.commands(wanted.names, _called_back(seen.links, wanted.names)), *after]
+    words = [f"call {current} {name} from now on" for current, name in wanted.names.items()]
+    words += [f"write {path}" for path in sorted(write)] + [f"remove {path}" for path in sorted(gone)]
     if anew and manager != "networkmanager":  # which makes it anew itself
         before.append(["ip", "link", "delete", "dev", wanted.nic])
         words.insert(0, f"remove bond {wanted.nic}, to have it made anew")
-    if written or pending or not set(wanted.links) <= set(seen.links):
+    if written or pending or wanted.names or not set(wanted.links) <= set(seen.links):
         after += _node_managers.take_over(manager, change, wanted.members)
+        if wanted.names and manager in (
+            "networkd",
+            "netplan",
+        ):  # which may have looked at a link while it had no file for it
+            after.append(["networkctl", "reconfigure", *sorted(wanted.names.values())])
         words.append(f"have {NAMES[manager]} go by its files for {', '.join(wanted.links)}")
     elif unprepared:
         there = change if not anew else _change(wanted.nic, wanted.members, seen, write, gone)
@@ -89,13 +102,14 @@ def present(
     undo = _node_managers.let_go({manager, *old}, _change(wanted.nic, {*wanted.links, *extra}, seen, write, gone))
     if manager in managers(seen.own, wanted.nic):  # its old files are ours, too
         undo += _node_managers.take_over(manager, change, _node.members_of(seen.links, wanted.nic))
+    names = _node_names.back(wanted.names)
     return Plan(
         before=tuple(before),
         write=write,
         remove=tuple(gone),
         after=tuple(after),
         undo_before=tuple(_node_managers.before_removal([manager], change)),
-        undo_after=tuple(undo),
+        undo_after=(*_node_names.commands(names, seen.links), *_node_names.spoken(undo, names)),
         made=tuple(name for name in (wanted.nic,) if name not in seen.links or anew),
         words=tuple(words),
     )
@@ -108,10 +122,15 @@ def _differing(wanted: Wanted, seen: Seen) -> dict[str, tuple[Any, Any]]:
     return _node_bond.differences(link.bond, wanted.bond)
 
 
+def _called_back(links: Mapping[str, _node.Link], names: Mapping[str, str]) -> dict[str, _node.Link]:
+    """The links as they are called now."""
+    return _node_names.renamed(links, _node_names.back(names))
+
+
 def managers(own: Iterable[str], nic: str) -> set[str]:
     """The managers that these own files are for."""
     found = (_node_config.is_own(path, nic) for path in own)
-    return {manager for manager in found if manager}
+    return {manager for manager in found if manager in _node_config.MANAGERS}
 
 
 def _change(nic: str, links: Iterable[str], seen: Seen, write: Iterable[str], gone: Iterable[str]) -> Change:
@@ -144,10 +163,13 @@ def absent(nic: str, seen: Seen, generated: Mapping[str, File | None], begun: Ma
     gone = [path for path in seen.files if generated.get(path) is None]
     change = _change(nic, links, seen, write, gone)
     left = _change(nic, links - ({nic} if made else set()), seen, write, gone)
+    names = _former(seen, nic, made)
     after = [["ip", "link", "delete", "dev", nic]] if made else []
-    after += _node_managers.let_go(whose, left)
+    after += _node_names.commands(names, seen.links)
+    after += _node_names.spoken(_node_managers.let_go(whose, left), names)
     words = [f"write {path}" for path in sorted(write)] + [f"remove {path}" for path in sorted(gone)]
     words += [f"remove bond {nic}"] if made else []
+    words += [f"call {name} {old} again" for name, old in names.items()]
     words.append(
         f"have {', '.join(NAMES[name] for name in sorted(whose))} go by what is left for {', '.join(sorted(links))}"
     )
@@ -156,11 +178,22 @@ def absent(nic: str, seen: Seen, generated: Mapping[str, File | None], begun: Ma
         write=write,
         remove=tuple(gone),
         after=tuple(after),
-        undo_after=tuple(
-            command
-            for manager in sorted(whose)
-            for command in _node_managers.take_over(manager, change, sorted(links - {nic}) if made else ())
+        undo_after=(
+            *_node_names.commands(_node_names.back(names), _node_names.renamed(seen.links, names)),
+            *(
+                command
+                for manager in sorted(whose)
+                for command in _node_managers.take_over(manager, change, sorted(links - {nic}) if made else ())
+            ),
         ),
         unmade=(nic,) if made else (),
         words=tuple(words),
     )
+
+
+def _former(seen: Seen, nic: str, made: bool) -> dict[str, str]:
+    """The links that get back the name that they had before ours, where nobody else has it now."""
+    taken = {name for link in seen.links.values() for name in (link.name, *link.altnames)} - ({nic} if made else set())
+    earlier = _node_names.was(seen.own, nic)
+    leaving = {name for name, old in earlier.items() if name in seen.links and old != name}
+    return {name: earlier[name] for name in sorted(leaving) if earlier[name] not in taken - leaving}

@@ -52,6 +52,9 @@ class Wanted:
     mac: str = ""  # the bond's: its first member's own
     bond: Mapping[str, Any] = field(default_factory=dict)  # its options, see _node_bond
     is_bond: bool = False  # it exists already, made by somebody else
+    names: Mapping[str, str] = field(
+        default_factory=dict
+    )  # links to be renamed: what each is called -> is to be called
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -70,11 +73,11 @@ def is_own(path: str, nic: str) -> str | None:
     """Whose file this is, when it is one of ours for this NIC: the manager."""
     name = re.escape(nic)
     patterns = {
-        # .removal: what an early version of the role kept there
-        "networkd": rf"{NETWORKD}/05-kubeovn-{name}\.(network|netdev|removal|member-[^/]+\.network)",
+        "networkd": rf"{NETWORKD}/05-kubeovn-{name}\.(network|netdev|member-[^/]+\.network)",
         "netplan": rf"{NETPLAN}/90-kubeovn-{name}\.yaml|{NETWORKD}/10-netplan-{name}\.network\.d/kubeovn\.conf",
         "networkmanager": rf"{KEYFILES}/kubeovn-{name}(\.member-[^/]+)?\.nmconnection",
         "ifupdown": rf"{INTERFACES}/kubeovn-{name}",
+        "udev": rf"{NETWORKD}/05-kubeovn-{name}\.name-[^/]+\.link",  # no manager, but whoever it is, it comes with it
     }
     return next((manager for manager, pattern in patterns.items() if re.fullmatch(pattern, path)), None)
 

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.kubeovn.core.plugins.module_utils import _node_config
@@ -52,6 +52,11 @@ class Management:
     connections: Mapping[str, str] = field(default_factory=dict)  # link -> UUID of NetworkManager's active connection
     interfaces: str = ""  # ifupdown's main file
     stanzas: Mapping[str, str] = field(default_factory=dict)  # link -> ifupdown's file that names it
+
+    def called(self, names: Mapping[str, str]) -> Management:
+        """As it is when links have got other names; ifupdown's files go on naming the old ones."""
+        owners = {names.get(link, link): whose for link, whose in self.owners.items()}
+        return replace(self, owners=owners, connections={names.get(x, x): uuid for x, uuid in self.connections.items()})
 
     def foreign(self, nic: str, link: str, own: Iterable[str]) -> dict[str, str]:
         """The owners of a link other than by our own files for this NIC; `own` are the managers that have such."""

@@ -108,6 +108,14 @@ def in_container(path: str = "/run/systemd/container", environ: str = "/proc/1/e
         return False
 
 
+def udev_version(run: Run, control: str = "/run/udev/control") -> int | None:
+    """The version of udev, where it names the links at all: in a container it does not."""
+    if not os.path.exists(control):
+        return None
+    words = run(["udevadm", "--version"])[1].split()
+    return int(words[0]) if words and words[0].isdigit() else 0
+
+
 def packets_sent(nic: str, root: str = "/sys/class/net") -> int | None:
     """What a NIC's counter says."""
     try:

@@ -49,6 +49,15 @@ options:
     type: list
     elements: str
     default: []
+  macs:
+    description:
+      - Links that are found by their MAC address and get a name, so that it is the same on every node - O(nic), or with
+        O(members) those. They are renamed at once, for which each is down for a moment, and by a C(.link) file of
+        udev's (version 245 or newer) at each boot.
+      - A link that is given none keeps the name that it has, also one that an earlier run has given it.
+      - V(absent) gives them the names back that they had before.
+    type: dict
+    default: {}
   bond:
     description: What the bond is to be like.
     type: dict
@@ -103,6 +112,11 @@ EXAMPLES = r"""
     bond: {mode: active-backup, miimon: 100}
   register: change
 
+- name: The same name for the NIC on a node that calls it otherwise
+  kubeovn.core.ovn_gateway_node_config:
+    nic: enp8s0
+    macs: {enp8s0: "52:54:00:12:34:56"}
+
 - name: Come back over a new connection
   ansible.builtin.meta: reset_connection
 
@@ -124,6 +138,12 @@ steps:
   type: list
   elements: str
   sample: ["write /etc/systemd/network/05-kubeovn-enp8s0.network", "have systemd-networkd go by its files for enp8s0"]
+removed_links:
+  description: Links that this removes, or would - the bond, where it is taken away for good.
+  returned: always
+  type: list
+  elements: str
+  sample: [enp8s0]
 armed:
   description: Whether the change has still to be confirmed with O(state=confirmed).
   returned: always
@@ -138,6 +158,7 @@ log:
   type: str
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -148,12 +169,13 @@ from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node_config,
     _node_deadman,
     _node_files,
+    _node_names,
     _node_owner,
     _node_probe,
 )
 
 
-def wanted(params: dict[str, Any], links: dict[str, _node.Link]) -> _node_config.Wanted:
+def wanted(params: dict[str, Any], links: dict[str, _node.Link], names: dict[str, str]) -> _node_config.Wanted:
     """What is asked for."""
     nic, members = params["nic"], tuple(params["members"])
     first = links.get(members[0]) if members else None
@@ -165,6 +187,7 @@ def wanted(params: dict[str, Any], links: dict[str, _node.Link]) -> _node_config
         mac=(first.permanent_mac or first.mac) if first else "",
         bond=_node_bond.asked(params["bond"] or {}),
         is_bond=nic in links and links[nic].kind == "bond",
+        names=names,
     )
 
 
@@ -182,6 +205,19 @@ def problems(params: dict[str, Any], links: dict[str, _node.Link]) -> list[str]:
     return found
 
 
+def names_of(module: AnsibleModule, links: dict[str, _node.Link]) -> tuple[dict[str, str], list[str]]:
+    """The links that are to be renamed, and what is wrong with that."""
+    params = module.params
+    if not params["macs"]:
+        return {}, []
+    ovs, container = _node_probe.open_vswitch(""), _node_probe.in_container()
+    names, faults = _node_names.find(params["macs"], params["nic"], params["members"], links, ovs, container)
+    version = _node_probe.udev_version(module.run_command)
+    if version is not None and version < _node_names.UDEV:
+        faults.append(f"macs: this node's udev is version {version}, and {_node_names.UDEV} is needed")
+    return names, faults
+
+
 class Task:
     """One run of the module."""
 
@@ -189,14 +225,14 @@ class Task:
         self.module, self.params, self.nic = module, module.params, module.params["nic"]
         self.switch = _node_deadman.Switch(module.run_command, self.nic)
 
-    def look(self, names: set[str], netplan: bool) -> _node_change.Seen:
+    def look(self, links: dict[str, _node.Link], names: set[str], netplan: bool) -> _node_change.Seen:
         """The node as it is; with what netplan has made for these links, when that is ours to change."""
         own = _node_files.own(self.nic)
         found = (
             _node_files.generated_now(names) if netplan or _node_change.managers(own, self.nic) & {"netplan"} else {}
         )
         return _node_change.Seen(
-            links=_node_probe.links(self.module.run_command),
+            links=links,
             own=own,
             files={**own, **found},
             management=_node_owner.look(self.module.run_command),
@@ -206,31 +242,35 @@ class Task:
     def present(self) -> dict[str, Any]:
         """Write the configuration and have the manager go by it."""
         links = _node_probe.links(self.module.run_command)
-        faults = problems(self.params, links)
+        names, faults = names_of(self.module, links)
+        links = _node_names.renamed(links, names)
+        faults += problems(self.params, links) if not faults else []
         if faults:
             raise _node_files.RefusedError("; ".join(faults))
-        asked = wanted(self.params, links)
+        asked = wanted(self.params, links, names)
         own = sorted(_node_change.managers(_node_files.own(self.nic), self.nic))
-        management = _node_owner.look(self.module.run_command)
+        management = _node_owner.look(self.module.run_command).called(names)
         manager, faults = _node_owner.choose(self.params["manager"], self.nic, asked.links, own, management)
         if faults:
             raise _node_files.RefusedError("; ".join(faults))
-        seen = self.look(set(asked.links), manager == "netplan")
+        seen = replace(self.look(links, set(asked.links), manager == "netplan"), management=management)
         files: dict[str, _node_config.File | None] = dict(_node_config.files(manager, asked))
+        files.update(_node_names.kept(self.nic, asked.links, seen.own))
+        files.update(_node_names.files(self.nic, self.params["macs"], names, seen.own))
         if "netplan" in (manager, *own):
             gone = [path for path in seen.own if path not in files]
             files.update(_node_files.generated(self.module.run_command, _written(files), gone, asked.links))
         lacks = _node.unprepared(self.nic, links, asked.mtu, asked.members, asked.bond)
         plan = _node_change.present(asked, manager, seen, files, lacks)
         memory = {"managers": sorted({manager, *own}), "bond": bool(asked.members), "links_of": list(asked.links)}
-        return {"manager": manager, **self.carry_out(plan, seen, memory)}
+        return {"manager": manager, **self.carry_out(plan, seen, memory, names)}
 
     def absent(self) -> dict[str, Any]:
         """Take the configuration away."""
         begun = self.switch.begun
         links = _node_probe.links(self.module.run_command)
         names = {self.nic, *_node.members_of(links, self.nic), *begun.get("links_of", ())}
-        seen = self.look(names, "netplan" in begun.get("managers", ()))
+        seen = self.look(links, names, "netplan" in begun.get("managers", ()))
         left: dict[str, _node_config.File | None] = {}
         if "netplan" in _node_change.managers(seen.own, self.nic) | set(begun.get("managers", ())):
             left = dict(_node_files.generated(self.module.run_command, {}, list(seen.own), names))
@@ -244,16 +284,25 @@ class Task:
                 "links_of": sorted(names),
             }
         )
-        return self.carry_out(plan, seen, memory)
+        return self.carry_out(plan, seen, memory, {})
 
-    def carry_out(self, plan: _node_change.Plan, seen: _node_change.Seen, memory: dict[str, Any]) -> dict[str, Any]:
-        """Arm the switch, then do what the plan says."""
+    def carry_out(
+        self, plan: _node_change.Plan, seen: _node_change.Seen, memory: dict[str, Any], renamed: dict[str, str]
+    ) -> dict[str, Any]:
+        """Arm the switch, then do what the plan says; `renamed`: what links are called now -> are to be called."""
         diff = [_difference(path, seen.files.get(path), plan.write.get(path)) for path in plan.paths]
-        result = {"changed": bool(plan.words), "steps": list(plan.words), "diff": diff, "armed": False}
+        result = {
+            "changed": bool(plan.words),
+            "steps": list(plan.words),
+            "removed_links": list(plan.unmade),
+            "diff": diff,
+            "armed": False,
+        }
         if not plan.words or self.module.check_mode:
             return result
         run = self.module.run_command
-        names = [name for name in {*memory["links_of"], self.nic} if name in seen.links]
+        now = _node_names.back(renamed)
+        names = [now.get(name, name) for name in {*memory["links_of"], self.nic} if name in seen.links]
         rows = _node_probe.ip_rows(run, "-details", "address", "show")
         routes = _node_probe.ip_rows(run, "-4", "route", "show", "table", "all")
         routes += _node_probe.ip_rows(run, "-6", "route", "show", "table", "all")
@@ -283,7 +332,8 @@ class Task:
     def settle(self) -> dict[str, Any]:
         """Keep the change, or have it undone."""
         keep, begun = self.params["state"] == "confirmed", bool(self.switch.begun or self.switch.restored)
-        result: dict[str, Any] = {"changed": False, "steps": [], "armed": False, "restored": "", "log": ""}
+        result: dict[str, Any] = {"changed": False, "steps": [], "removed_links": [], "armed": False}
+        result.update(restored="", log="")
         if self.module.check_mode or not begun:
             return result
         when = self.switch.cancel() if keep else self.switch.restore()
@@ -323,6 +373,7 @@ def main() -> None:
                 "default": "present",
             },
             "members": {"type": "list", "elements": "str", "default": []},
+            "macs": {"type": "dict", "default": {}},
             "bond": _node_bond.ARGUMENT,
             "mtu": {"type": "int", "default": 1500},
             "bridge": {"type": "str", "default": "br-external"},

@@ -45,6 +45,12 @@ options:
     type: list
     elements: str
     default: []
+  macs:
+    description:
+      - Links that are found by their MAC address, since they are still to get their name
+        (M(kubeovn.core.ovn_gateway_node_config)) - name and MAC address of O(nic), or with O(members) of those.
+    type: dict
+    default: {}
   bond:
     description: What the bond is to be like. What is left out may be as it is.
     type: dict
@@ -338,9 +344,25 @@ nic:
       description: Packets that it has sent since it was made. V(null) when there is no such NIC.
       type: int
       returned: always
-    bond:
-      description: A bond's options as in O(bond), its C(members) and the C(active) one, else null.
+    names:
+      description: Links of O(macs) that still have another name - what each is called, and what it is to be called.
       type: dict
+      returned: always
+      sample: {"enp9s0": "enp8s0"}
+    bond:
+      description:
+        - A bond's options as in O(bond), its C(members) and the C(active) one, else null.
+        - In mode V(802.3ad) also the C(partner)'s MAC address, empty when none has spoken, and how many members are
+          C(aggregated) with it.
+      type: dict
+      returned: always
+    bond_alone:
+      description:
+        - What a bond of mode V(802.3ad) lacks of its LACP partner, in words. Empty when all its members work together,
+          and for other modes.
+        - Right after the bond was made the partners need some seconds for each other.
+      type: list
+      elements: str
       returned: always
     bond_anew:
       description: Whether the bond has to be made anew to be as O(bond) says. Everything else is set while it works.
@@ -414,6 +436,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node_addresses,
     _node_bond,
     _node_frames,
+    _node_names,
     _node_owner,
     _node_probe,
     _node_wire,
@@ -430,10 +453,18 @@ def describe_link(link: _node.Link, ovs: _node.Ovs, owner: dict[str, str]) -> di
 
 
 def refusals(
-    params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs, protected: dict[str, list[str]]
+    params: dict[str, Any],
+    links: dict[str, _node.Link],
+    ovs: _node.Ovs,
+    protected: dict[str, list[str]],
+    names: dict[str, str],
 ) -> list[str]:
-    """Why the NIC cannot be handed over and its members not be bonded, each with its option in front."""
+    """Why the NIC cannot be handed over and its members not be bonded, each with its option in front.
+
+    `names`: what links are called now -> are to be called, and what they are called in `links`.
+    """
     name, members = params["nic"], params["members"]
+    protected = {names.get(link, link): why for link, why in protected.items() if link not in params["override"]}
     container = _node_probe.in_container()
     problems = _node.bond_obstacles(name, members, links) if members else []
     protected = {link: reasons for link, reasons in protected.items() if link not in params["override"]}
@@ -448,14 +479,16 @@ def refusals(
     return [f"{option} {', '.join(problems)}" for option, problems in found.items() if problems]
 
 
-def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs) -> dict[str, Any]:
-    """The results about the NIC, its members and the gateway."""
+def describe_nic(
+    params: dict[str, Any], links: dict[str, _node.Link], ovs: _node.Ovs, names: dict[str, str]
+) -> dict[str, Any]:
+    """The results about the NIC, its members and the gateway; `links` are called as they are to be."""
     name, members, bridge = params["nic"], params["members"], params["bridge"]
     container = _node_probe.in_container()
     link = links.get(name)
     bond, differing = None, {}
     if link is not None and link.kind == "bond":
-        bond = dict(link.bond, members=_node.members_of(links, name), active=link.active_member)
+        bond = dict(link.bond, members=_node.members_of(links, name), active=link.active_member, **link.aggregate)
         differing = _node_bond.differences(link.bond, params["bond"] or {}) if members else {}
     addresses = [text for other in (name, *members) if other in links for text in links[other].addresses]
     return {
@@ -464,14 +497,19 @@ def describe_nic(params: dict[str, Any], links: dict[str, _node.Link], ovs: _nod
             "exists": link is not None,
             "in_service": name in ovs.bridges.get(bridge, ()),
             "staged": name in ovs.staged and name in ovs.bridges.get(bridge, ()),
-            "unprepared": _node.unprepared(name, links, params["mtu"], members, params["bond"] or {}),
+            "unprepared": [
+                *_node.unprepared(name, links, params["mtu"], members, params["bond"] or {}),
+                *(f"has {wanted} under the name {current}" for current, wanted in names.items()),
+            ],
             "up": link is not None and link.up,
             "carrier": link is not None and link.carrier,
             "mtu": link.mtu if link else 0,
             "sent": _node_probe.packets_sent(name),
+            "names": names,
             "addresses": [text for text in addresses if not _node.is_link_local(text)],
             "link_local": [text for text in addresses if _node.is_link_local(text)],
             "bond": bond,
+            "bond_alone": _node_bond.unaggregated(link.aggregate, bond["members"]) if link and bond else [],
             "bond_anew": _node_bond.anew(differing),
             "bond_settings": _node_bond.settings(differing),
         },
@@ -532,6 +570,7 @@ def main() -> None:
         argument_spec={
             "nic": {"type": "str"},
             "members": strings,
+            "macs": {"type": "dict", "default": {}},
             "bond": _node_bond.ARGUMENT,
             "override": strings,
             "mtu": {"type": "int"},
@@ -573,8 +612,12 @@ def main() -> None:
         },
     }
     if module.params["nic"]:
-        result.update(describe_nic(module.params, links, ovs))
-        result["refusals"] = refusals(module.params, links, ovs, protected)
+        container = _node_probe.in_container()
+        macs, nic, members = module.params["macs"], module.params["nic"], module.params["members"]
+        names, wrong = _node_names.find(macs, nic, members, links, ovs, container)
+        called = _node_names.renamed(links, {} if wrong else names)
+        result.update(describe_nic(module.params, called, ovs, names))
+        result["refusals"] = wrong or refusals(module.params, called, ovs, protected, names)
     if module.params["arp_probe"] is not None:
         try:
             result["arp"] = who_has(module.params, links, ovs, addresses) if addresses else []

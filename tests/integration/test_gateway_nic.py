@@ -67,7 +67,7 @@ class Machine:
     def role(self, role: str = "gateway_nic", /, **variables: Any) -> str:
         """What Ansible says of a role; what the node lives on is given, so that Kubernetes is not asked."""
         if role == "gateway_nic":
-            variables = {"internal_ips": [], "api_servers": [], "timeout": 90, **variables}
+            variables = {"internal_ips": [], "api_servers": [], "timeout": 90, "rollback": 900, **variables}
         named = {f"{role}_{key}": value for key, value in variables.items()}
         self._play.write_text(PLAY.format(node=self.node, role=role, variables=json.dumps(named)))
         argv = [VENV / "bin" / "ansible-playbook", "--inventory", os.environ["LAB_INVENTORY"], self._play]
@@ -201,3 +201,24 @@ def test_a_bond_is_there_again_after_a_reboot(machine: Machine, manager: str) ->
         assert recap(machine.role(manager=manager))[NODE]["changed"] == 0
     assert machine.nic() == {}
     assert machine.own() == []
+
+
+@pytest.mark.full
+def test_a_nic_has_its_name_by_its_mac_address_also_after_a_reboot(machine: Machine) -> None:
+    machine.role(state="absent")
+    own = json.loads(machine.sh(f"ip -json link show dev {MEMBERS[1]}"))[0]["address"]
+    plain = {**RIGHT, "mode": None, "members": []}
+    try:
+        machine.role(members=[], macs={NIC: own})
+        assert machine.nic() == plain
+        assert recap(machine.role(members=[], macs={NIC: own}))[NODE]["changed"] == 0
+        machine.sh("sync")
+        machine.lab.run("power", "off", NODE)
+        machine.lab.run("power", "on", NODE, timeout=400)
+        eventually(machine.nic, lambda nic: nic == plain, 120, "the NIC has its name after the reboot")
+        assert recap(machine.role(members=[]))[NODE]["changed"] == 0  # once given, the name stays
+    finally:
+        machine.role(members=[], state="absent")
+    assert machine.nic() == {}
+    assert machine.own() == []
+    assert json.loads(machine.sh(f"ip -json link show dev {MEMBERS[1]}"))[0]["address"] == own

@@ -81,3 +81,23 @@ def test_differences(has: dict[str, Any], wanted: dict[str, Any], words: str, ag
     assert any(words in text for text in in_words(differing))
     assert anew(differing) is again
     assert _node_bond.settings(differing) == settings
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"mode": "active-backup"}, []),
+        ({"mode": "802.3ad", "ad_info": {"num_ports": 2, "partner_mac": "02:00:00:00:00:01"}}, []),
+        (
+            {"mode": "802.3ad", "ad_info": {"num_ports": 1, "partner_mac": "00:00:00:00:00:00"}},
+            ["has no LACP partner behind enp8s0f0, enp8s0f1, so that one of them works alone"],
+        ),
+        ({"mode": "802.3ad"}, ["has no LACP partner behind enp8s0f0, enp8s0f1, so that one of them works alone"]),
+        (
+            {"mode": "802.3ad", "ad_info": {"num_ports": 1, "partner_mac": "02:00:00:00:00:01"}},
+            ["has 1 of its 2 members in its aggregate with 02:00:00:00:00:01"],
+        ),
+    ],
+)
+def test_a_bond_without_its_partner_is_said(data: dict[str, Any], words: list[str]) -> None:
+    assert _node_bond.unaggregated(_node_bond.aggregate_of(data), MEMBERS) == words

@@ -99,10 +99,6 @@ def test_ifupdown() -> None:
     assert "ip link set dev enp8s0 mtu 9000 up" in text
 
 
-def test_what_an_early_version_kept_is_ours_too() -> None:
-    assert is_own("/etc/systemd/network/05-kubeovn-enp8s0.removal", "enp8s0") == "networkd"
-
-
 @settings(max_examples=40)
 @given(nic=names, other=names, members=st.lists(names, max_size=3, unique=True))
 def test_own_files_are_known_again_and_are_nobody_elses(nic: str, other: str, members: list[str]) -> None:
@@ -166,6 +162,7 @@ def test_absent_leaves_nothing(manager: str) -> None:
     plan = _node_change.absent("enp8s0", before, {}, {})
     assert set(plan.remove) == set(before.own)
     assert ["ip", "link", "delete", "dev", "enp8s0"] in plan.after
+    assert plan.unmade == ("enp8s0",)
     assert _node_change.absent("enp8s0", seen(), {}, {}).words == ()
 
 

@@ -170,7 +170,7 @@ REASONS = "vec1 shares its path with bond0.100, which carries the default route,
 def test_the_module_names_the_option_of_each_refusal() -> None:
     protected = _node.protect(LINKS, Ovs(), DEFAULT_ROUTES)
     params = {**ASKED, "bond": {"mode": "802.3ad", "primary": "vec8"}}
-    assert ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected) == [
+    assert ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected, {}) == [
         f"members[1]: {REASONS}",
         "bond.primary: bonds of mode 802.3ad have no primary; those of active-backup, balance-tlb, balance-alb have",
     ]
@@ -180,7 +180,7 @@ def test_only_a_link_that_is_named_is_overridden_and_only_that_the_node_lives_on
     protected = _node.protect(LINKS, Ovs(), DEFAULT_ROUTES)
     for names, words in ((["vec0", "bond9"], REASONS), (["vec1"], "vec1 is enslaved to bond bond0")):
         params = {**ASKED, "override": names}
-        assert ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected) == [f"members[1]: {words}"]
+        assert ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected, {}) == [f"members[1]: {words}"]
 
 
 # --- what it still lacks ---
