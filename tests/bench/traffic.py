@@ -23,11 +23,13 @@ GRACE = 30.0  # seconds for the far side to end
 
 # Reads a line, which is the sign to end, and then prints what each ping said. A background job of `sh` ignores
 # SIGINT, but ping sets its own handler.
-SCRIPT = f"""\
+SCRIPT = """\
 cd "$(mktemp -d)"
 pids=
+interval=$1
+shift
 for address in "$@"; do
-    ping -n -D -i {INTERVAL} "$address" >"$address" 2>&1 &
+    ping -n -D -i "$interval" "$address" >"$address" 2>&1 &
     pids="$pids $!"
 done
 echo started
@@ -44,6 +46,7 @@ class Loss:
     """What became of the packets to one address."""
 
     ping: Ping
+    interval: float = INTERVAL
 
     @property
     def sent(self) -> int:
@@ -56,10 +59,14 @@ class Loss:
     @property
     def silence(self) -> float:
         """Seconds of the longest gap in which packets were lost."""
-        return self.ping.silence(INTERVAL)
+        return self.ping.silence(self.interval)
+
+    @property
+    def _digits(self) -> int:
+        return 1 if self.interval >= INTERVAL else 2
 
     def __str__(self) -> str:
-        return f"{self.lost} of {self.sent}" + (f" ({self.silence:.1f} s)" if self.lost else "")
+        return f"{self.lost} of {self.sent}" + (f" ({self.silence:.{self._digits}f} s)" if self.lost else "")
 
 
 @dataclass
@@ -72,25 +79,25 @@ class Traffic:
         return self.losses[address].lost
 
 
-def counted(text: str) -> Loss:
+def counted(text: str, interval: float = INTERVAL) -> Loss:
     """ping's output without the last packets, of which nobody can say whether they were lost."""
     whole = parse_ping(text)
     assert whole.sent is not None, f"ping did not get as far as its summary:\n{text}"
     sent = max(whole.sent - IN_FLIGHT, 0)
-    return Loss(Ping(sent, tuple(reply for reply in whole.replies if reply.seq <= sent)))
+    return Loss(Ping(sent, tuple(reply for reply in whole.replies if reply.seq <= sent)), interval)
 
 
 @contextmanager
-def traffic(*addresses: str) -> Iterator[Traffic]:
+def traffic(*addresses: str, interval: float = INTERVAL) -> Iterator[Traffic]:
     """Traffic to these addresses before, during and after the block, and for at least PACKETS packets."""
     seen = Traffic()
-    far = shlex.join(["sh", "-c", SCRIPT, "sh", *addresses])
+    far = shlex.join(["sh", "-c", SCRIPT, "sh", str(interval), *addresses])
     argv = ["ssh", "-F", os.environ["LAB_SSH_CONFIG"], "outside-host", far]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "started\n", "the outside host does not ping"
-        enough = time.monotonic() + (PACKETS + 2 * IN_FLIGHT) * INTERVAL
+        enough = time.monotonic() + (PACKETS + 2 * IN_FLIGHT) * interval
         time.sleep(BEFORE)
         yield seen
         time.sleep(max(AFTER, enough - time.monotonic()))
@@ -100,7 +107,7 @@ def traffic(*addresses: str) -> Iterator[Traffic]:
         finally:
             process.kill()  # harmless once it has ended
     parts = text.split("== ")[1:]
-    seen.losses = {part.splitlines()[0]: counted(part) for part in parts}
+    seen.losses = {part.splitlines()[0]: counted(part, interval) for part in parts}
     assert list(seen.losses) == list(addresses), text
 
 

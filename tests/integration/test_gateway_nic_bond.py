@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bonds at work: a gateway's member loses its link under an EIP's traffic, both do, and LACP with a real partner.
+
+The machine with a kernel of its own is the active gateway. Its kernel does not see it when the tap behind a NIC is
+taken down outside, so links are taken down inside: there the bond's monitor sees it, and outside the tap loses its
+carrier in the same moment, so that the lab's bridge forgets what was behind it as a switch does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from bench.site import G1, G3, ROUTER, Site
+from bench.traffic import traffic
+from support.ansible import module
+from support.bonded import ADDRESS, MEMBERS, NIC, bonded_site, playbook
+from support.commands import Show
+from support.lab import Lab
+from support.live import eventually
+
+pytestmark = pytest.mark.full
+
+FAST = 0.02  # seconds between two pings
+MIIMON = 0.1
+BUSY = (
+    3.0  # seconds for a machine that is as slow as the lab's: what the bond itself needs is shown, and told in README
+)
+INFO, NODE_INFO = "kubeovn.core.ovn_nat_info", "kubeovn.core.ovn_gateway_node_info"
+NODE_CONFIG = "kubeovn.core.ovn_gateway_node_config"
+
+
+class Cables:
+    """The cables behind the bonded gateway's external NICs."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def sh(self, script: str) -> str:
+        return self.lab.run("node", G3, "--", "sh", "-c", script, timeout=300)
+
+    def pull(self, *members: str) -> None:
+        self.sh("; ".join(f"ip link set dev {member} down" for member in members))
+
+    def plug(self, *members: str) -> None:
+        self.sh("; ".join(f"ip link set dev {member} up" for member in members))
+
+    def bond(self) -> dict[str, Any]:
+        [row] = json.loads(self.sh(f"ip -json -details link show dev {NIC}"))
+        return {"carrier": "LOWER_UP" in row["flags"], **row["linkinfo"]["info_data"]}
+
+    @contextmanager
+    def pulled(self, *members: str) -> Iterator[None]:
+        try:
+            self.pull(*members)
+            yield
+        finally:
+            self.plug(*members)
+
+
+@pytest.fixture
+def cables(up: Lab) -> Cables:
+    return Cables(up)
+
+
+@pytest.fixture(scope="module")
+def site(up: Lab) -> Iterator[Site]:
+    with bonded_site(up) as site:
+        yield site
+
+
+def findings(site: Site) -> list[tuple[str, str]]:
+    """Codes and nodes of what is wrong, given what the bonded gateway shows of itself."""
+    seen = module(NODE_INFO, {"nic": NIC}, host=G3, arguments=("--inventory", os.environ["LAB_INVENTORY"]))
+    result = site.succeed(INFO, {"node_evidence": {G3: seen}})
+    return [(one["code"], one["node"]) for one in result["findings"] if one["node"]]
+
+
+def test_a_member_loses_its_link_and_the_other_one_goes_on(site: Site, cables: Cables, show: Show) -> None:
+    site.settle(ROUTER, ADDRESS, active=G3)
+    active = eventually(cables.bond, lambda bond: bond["active_slave"], 30, "a member is active")["active_slave"]
+    with traffic(ROUTER, ADDRESS, interval=FAST) as seen, cables.pulled(active):
+        eventually(cables.bond, lambda bond: bond["active_slave"] not in (active, None), 30, "the other one is active")
+        time.sleep(1)
+    for address, loss in seen.losses.items():
+        show(f"a member of the active gateway's bond loses its link: lost to {address}: {loss}; a ping each {FAST} s")
+    assert max(loss.silence for loss in seen.losses.values()) < MIIMON + BUSY
+    assert site.active() == G3
+    assert findings(site) == []
+
+
+def test_both_lose_their_links_and_only_a_drain_helps(site: Site, cables: Cables, show: Show) -> None:
+    site.settle(ROUTER, ADDRESS, active=G3)
+    with cables.pulled(*MEMBERS):
+        eventually(cables.bond, lambda bond: not bond["carrier"], 30, "the bond has no carrier")
+        time.sleep(6)  # twice what OVN's BFD needs for a gateway that is off
+        assert site.active() == G3, "OVN does not watch the NIC"
+        assert site.answering(ROUTER, ADDRESS) == []
+        assert findings(site) == [("external_link_down", G3)]
+        began = time.monotonic()
+        playbook("drain_gateway", drain_gateway_nodes=[G3])
+        told = time.monotonic() - began
+        eventually(lambda: site.answering(ROUTER, ADDRESS), lambda those: len(those) == 2, 60, "the drain has moved it")
+        answered = time.monotonic() - began
+        show(f"both members without link: playbook drain_gateway took {told:.1f} s, answers after {answered:.1f} s")
+        assert site.active() == G1
+    eventually(cables.bond, lambda bond: bond["carrier"], 30, "the bond has its carrier again")
+    with traffic(ROUTER, ADDRESS) as seen:
+        playbook("return_gateway", return_gateway_nodes=[G3])
+    for address, loss in seen.losses.items():
+        show(f"gateway given back by playbook return_gateway: lost to {address}: {loss}")
+    site.settle(ROUTER, ADDRESS, active=G3)
+    assert findings(site) == []
+
+
+# --- LACP
+
+PARTNER = """set -e
+ip netns add lacp
+ip -n lacp link add partner type bond mode 802.3ad miimon 100 lacp_rate fast
+for number in 0 1; do
+    ip link add lacp$number type veth peer name port$number netns lacp
+    ip -n lacp link set port$number master partner
+    ip -n lacp link set port$number up
+done
+ip -n lacp link set partner up
+"""
+NO_PARTNER = """ip netns delete lacp 2>/dev/null || true
+for name in kg-lacp lacp0 lacp1; do [ ! -e /sys/class/net/$name ] || ip link delete $name; done
+"""
+LACP = {
+    "nic": "kg-lacp",
+    "members": ["lacp0", "lacp1"],
+    "bond": {"mode": "802.3ad", "miimon": 100, "lacp_rate": "fast", "hash_policy": "layer3+4"},
+}
+
+
+@pytest.fixture
+def partner(cables: Cables) -> Iterator[str]:
+    """A bond with the same mode in a namespace of its own, behind two cables; its MAC address."""
+    cables.sh(NO_PARTNER)  # of a run that was killed
+    try:
+        cables.sh(PARTNER)
+        yield json.loads(cables.sh("ip -n lacp -json link show dev partner"))[0]["address"]
+    finally:
+        ask(NODE_CONFIG, {"nic": LACP["nic"], "state": "absent", "rollback": 0})
+        ask(NODE_CONFIG, {"nic": LACP["nic"], "state": "confirmed"})
+        cables.sh(NO_PARTNER)
+
+
+def ask(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A module on the bonded machine. A veth is no NIC there for the role, but the modules do as they are told."""
+    result = module(name, options, host=G3, arguments=("--inventory", os.environ["LAB_INVENTORY"]))
+    assert not result["failed"], result["msg"]
+    return result
+
+
+def alone() -> list[str]:
+    words: list[str] = ask(NODE_INFO, LACP)["nic"]["bond_alone"]
+    return words
+
+
+def test_a_bond_aggregates_with_its_partner_and_says_what_it_lacks_of_it(cables: Cables, partner: str) -> None:
+    assert ask(NODE_CONFIG, {**LACP, "rollback": 0})["changed"]
+    ask(NODE_CONFIG, {"nic": LACP["nic"], "state": "confirmed"})
+    eventually(alone, lambda words: words == [], 60, "both members are in one aggregate")
+    bond = ask(NODE_INFO, LACP)["nic"]["bond"]
+    assert (bond["partner"], bond["aggregated"], bond["lacp_rate"]) == (partner, 2, "fast")
+    assert not ask(NODE_CONFIG, {**LACP, "rollback": 0})["changed"]
+    cables.sh("ip -n lacp link set port1 down")
+    out = [f"has 1 of its 2 members in its aggregate with {partner}"]
+    eventually(alone, lambda words: words == out, 60, "one member is out")
+    cables.sh("ip -n lacp link set port1 up")
+    eventually(alone, lambda words: words == [], 60, "both again")
