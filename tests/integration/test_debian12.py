@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Role gateway_nic with Debian 12's userland: bonds and plain NICs by each of its network managers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.ansible import recap
+from support.debian12 import Debian12
+
+pytestmark = pytest.mark.full
+
+NIC, MEMBERS = "enp8s0", ["enp8s0f0", "enp8s0f1"]
+BEGIN = {
+    "networkmanager": """set -e
+file=/etc/NetworkManager/conf.d/own.conf
+printf '[main]\\nno-auto-default=*\\n[keyfile]\\nunmanaged-devices=interface-name:enp1s0\\n' >"$file"
+systemctl unmask NetworkManager.service
+systemctl enable --now NetworkManager.service""",
+    "ifupdown": "systemctl unmask networking.service && systemctl enable --now networking.service",
+}
+END = {
+    "networkmanager": "systemctl disable --now NetworkManager.service; systemctl mask NetworkManager.service",
+    "ifupdown": "systemctl disable --now networking.service; systemctl mask networking.service",
+}
+
+
+@pytest.fixture(scope="module")
+def debian(lab: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian12]:
+    """The lab has the kernel."""
+    with Debian12(tmp_path_factory.mktemp("debian12")).running() as machine:
+        yield machine
+
+
+def nic(machine: Debian12) -> dict[str, Any]:
+    rows = {row["ifname"]: row for row in json.loads(machine.sh("ip -json -details address show")) if row}
+    if NIC not in rows:
+        return {}
+    row = rows[NIC]
+    return {
+        "bond": row.get("linkinfo", {}).get("info_data", {}).get("mode"),
+        "mtu": row["mtu"],
+        "up": "UP" in row["flags"],
+        "addresses": len(row["addr_info"]),
+        "members": sorted(name for name, other in rows.items() if other.get("master") == NIC),
+    }
+
+
+def test_it_is_debian_12(debian: Debian12) -> None:
+    assert "VERSION_CODENAME=bookworm" in debian.sh("cat /etc/os-release")
+    assert debian.sh("python3 --version").startswith("Python 3.11")
+    assert debian.sh("udevadm --version").startswith("252")
+
+
+@pytest.mark.parametrize("manager", ["networkd", "netplan", "networkmanager", "ifupdown"])
+def test_a_bond(debian: Debian12, manager: str) -> None:
+    asked = {"name": NIC, "members": MEMBERS, "bond_primary": MEMBERS[1], "manager": manager}
+    debian.sh(BEGIN.get(manager, "true"))
+    try:
+        debian.role(**asked)
+        assert nic(debian) == {
+            "bond": "active-backup",
+            "mtu": 1500,
+            "up": True,
+            "addresses": 0,
+            "members": MEMBERS,
+        }
+        assert recap(debian.role(**asked))["debian12"]["changed"] == 0
+    finally:
+        debian.role(name=NIC, members=MEMBERS, state="absent")
+        debian.sh(END.get(manager, "true"))
+    assert nic(debian) == {}
+
+
+def test_a_nic_by_its_mac_address(debian: Debian12) -> None:
+    [row] = json.loads(debian.sh(f"ip -json link show dev {MEMBERS[0]}"))
+    asked = {"name": NIC, "macs": {NIC: row["address"]}, "mtu": 1400}
+    try:
+        debian.role(**asked)
+        assert nic(debian) == {"bond": None, "mtu": 1400, "up": True, "addresses": 0, "members": []}
+        # udev itself says by which file it would name the link at the next boot.
+        told = debian.sh(f"udevadm test-builtin net_setup_link /sys/class/net/{NIC} 2>&1; true")
+        assert f"05-kubeovn-{NIC}.name-{NIC}.link" in told
+    finally:
+        debian.role(name=NIC, state="absent")
+    assert nic(debian) == {}
+    assert MEMBERS[0] in debian.sh("ls /sys/class/net")
