@@ -19,7 +19,11 @@ is 64 ms. Of 9,400 instructions for a row (callgrind) 8,800 are that answer's: a
 written and freed, a third of them malloc's. Larger answers no longer fit the caches, each row of 100,000 then costs
 nearly twice as much, and a server has no condition that would split them: addresses are strings, which can only be
 equal or not. Conditions in another order, fewer of them, and a server with a compacted database made no difference
-above the noise.
+above the noise. The three kinds of monitor cost the server more than a select (10,000 rows, nothing else running:
+select 54 ms, monitor 87, monitor_cond 93, monitor_cond_since 77), and so does a select with the rows' identities (82).
+On a machine that did nothing else, server 3.1 gave 1/3.5 of ovn-nbctl's time at 10,000 rows and 1/3.0 at 100,000; the
+cheapest answer, not looked at, 1/3.6 and 1/3.3. Server 3.5 with ovn-nbctl 25.03, which Kube-OVN 1.14 comes with: 1/4.2
+and 1/3.2, and 1/4.3 and 1/3.2.
 What the client needs fell from 8.8 to 4.6 ms at 10,000 rows and from 104 to 52 ms at 100,000 (CPU, in a loop).
 """
 
@@ -80,7 +84,8 @@ def listed(endpoint: str, *verbs: str) -> int:
 
 
 def reading(name: str, endpoint: str) -> Reading:
-    """One reading in a process of its own."""
+    """One reading in a process of its own, with a pause before it."""
+    time.sleep(PAUSE)
     script = str(Path(nat_readers.__file__))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     taken: Reading = json.loads(subprocess.check_output([sys.executable, script, name, endpoint], env=environment))
