@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Very many pods with EIPs that are deleted at one moment: when Kube-OVN has done its part, nothing of them is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from ipaddress import IPv4Address
+
+import pytest
+from support.ansible import module
+from support.bulk import NAMESPACE, STALLED, Bulk
+from support.eip_lab import CLAIMS, GATEWAYS, gateway
+from support.lab import Lab
+from support.live import Live, eventually
+
+pytestmark = pytest.mark.full
+COUNT = 500
+FIRST = IPv4Address("10.4.20.0")  # of a subnet that has room for them; packets of these EIPs are not sent
+SITE = {"nodes": list(GATEWAYS), "nic": "enp8s0", "nic_mac": "16:52:f3:13:6a:25"}
+USUAL = {"gateway": "10.4.19.1/24", "nic_ip": "10.4.19.254/24"}
+WIDE = {"gateway": "10.4.19.1/20", "nic_ip": "10.4.19.254/20"}
+
+
+def good(name: str, options: dict[str, object]) -> dict[str, object]:
+    """The result of a task that succeeds."""
+    result = module(f"kubeovn.core.{name}", options)
+    assert not result["failed"], result.get("msg")
+    return result
+
+
+@pytest.fixture
+def bulk(lab: Lab) -> Iterator[Bulk]:
+    """The pods, in a site whose subnet has room for their EIPs."""
+    live = Live(lab)
+    gateway(live)
+    bulk = Bulk(live, COUNT)
+    try:
+        good("ovn_external_gw", {**SITE, **WIDE})
+        bulk.make()
+        yield bulk
+    finally:
+        bulk.remove()
+        good("ovn_external_gw", {**SITE, **USUAL})
+
+
+def left(live: Live, addresses: set[str], overlay: set[str]) -> tuple[list[str], list[str], list[str]]:
+    """What there still is of them: NAT rows, policies and claims."""
+    leases = json.loads(live.kubectl("get", "leases", "-n", CLAIMS, "-o", "json"))["items"]
+    return (
+        [external for _type, external, _logical in live.rules() if external in addresses],
+        [match for match in live.policies() if match.removeprefix("ip4.src == ") in overlay],
+        [item["metadata"]["name"] for item in leases if item["metadata"]["name"].removeprefix("eip-") in addresses],
+    )
+
+
+def test_pods_that_are_deleted_at_one_moment_leave_nothing_that_pruning_does_not_take(bulk: Bulk) -> None:
+    live = bulk.live
+    addresses = {name: str(FIRST + number) for number, name in enumerate(bulk.names)}
+    good("ovn_eip", {"eips": [{"pod": pod, "namespace": NAMESPACE, "address": ip} for pod, ip in addresses.items()]})
+    assert all(found == [addresses[name]] for name, found in bulk.rules().items())
+    overlay = {logical for _type, external, logical in live.rules() if external in addresses.values()}
+    assert len(overlay) == COUNT
+    live.lab.run("kubectl", "delete", "pods", "-n", NAMESPACE, "--all", "--wait=false", timeout=600)
+    eventually(partial(_pods, live), lambda count: count == 0, 300, "the pods are gone")
+    good("ovn_eip", {"state": "pruned"})  # while Kube-OVN's controller is behind still
+    look = partial(left, live, set(addresses.values()), overlay)
+    before = look()
+    while any(map(len, before)):  # as long as they become fewer
+        now = eventually(look, lambda found, old=before: found != old, STALLED, "Kube-OVN takes its rows")
+        assert sum(map(len, now)) < sum(map(len, before))
+        before = now
+    assert good("ovn_eip", {"state": "pruned"})["changed"] is False
+
+
+def _pods(live: Live) -> int:
+    return len(live.kubectl("get", "pods", "-n", NAMESPACE, "-o", "name").split())
