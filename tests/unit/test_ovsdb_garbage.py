@@ -161,15 +161,19 @@ def test_of_a_write_without_a_whole_answer_it_is_told_that_nobody_knows(rogue: M
 
 
 def test_what_was_never_sent_is_not_called_unknown(rogue: Make) -> None:
+    hung_up = threading.Event()
+
     def hang_up(request: dict[str, Any], line: socket.socket) -> None:
         if server.methods.count("monitor") == 1:
             reply(line, request, {} if request["method"] == "monitor" else [{}])
         if server.methods != ["monitor"]:
             line.shutdown(socket.SHUT_RDWR)
+            hung_up.set()
 
     server = rogue(hang_up, from_the_start=True)
     client = connect(server.tcp, NB_DATABASE, 5, "nb_endpoint")
     client.transact([{"op": "delete", "table": "NAT", "where": []}])
+    assert hung_up.wait(30), "before it does, a write would be sent"
     with pytest.raises(ConnectionLost) as caught:
         client.transact([{"op": "delete", "table": "NAT", "where": []}])
     assert server.methods == ["monitor", "transact", "monitor"]
