@@ -358,6 +358,11 @@ def test_a_stopped_vm_is_pending_holds_its_address_and_has_it_when_it_starts(cle
         assert refused["failed"]
         assert f"VirtualMachine default/{VM}" in refused["msg"]
     assert (overlay(clean, VM), leads(clean, TWO)) == (ip, [ip])
+    launcher = clean.launcher(VM)
+    assert launcher is not None, "and nobody but KubeVirt has written its annotations:"
+    assert clean.annotations("vmi", VM)[EIP] == launcher["metadata"]["annotations"][EIP] == TWO
+    assert launcher["metadata"]["annotations"]["ovn.kubernetes.io/virtualmachine"] == VM
+    assert f"{VM}.default" in clean.nbctl("--bare", "--columns=name", "list", "Logical_Switch_Port").split()
     assert clean.answers(TWO) == [62, 62, 62]
     assert attach(VM, TWO)["changed"] is False
 

@@ -110,6 +110,18 @@ def leads(live: Live, address: str) -> list[str]:
     return [logical for _type, external, logical in live.rules() if external == address]
 
 
+def by_hand(live: Live, address: str) -> None:
+    """Another EIP on the pod alone: it is reverted, and Kube-OVN may have made a rule of it before or not."""
+    launcher = live.launcher(VM)
+    assert launcher is not None
+    before = notes(live)[EIP]
+    live.patch("pod", launcher["metadata"]["name"], {"metadata": {"annotations": {EIP: address, ROUTED: None}}})
+    assert before != address
+    eventually(
+        partial(notes, live), lambda seen: seen.get(EIP) == before and seen.get(ROUTED) == "true", 90, "it is reverted"
+    )
+
+
 def test_the_annotation_is_copied_but_no_rule_comes_of_it_until_the_module_runs(live: Live) -> None:
     with synced(live, EIP):
         live.patch("vm", VM, {"spec": {"template": {"metadata": {"annotations": {EIP: ADDRESS}}}}})
@@ -123,6 +135,9 @@ def test_the_annotation_is_copied_but_no_rule_comes_of_it_until_the_module_runs(
         good(eips=[{"vm": VM, "address": OTHER}])
         assert (leads(live, ADDRESS), leads(live, OTHER)) == ([], [ip])
         assert live.answers(OTHER)
+        by_hand(live, ADDRESS)
+        good(eips=[{"vm": VM, "address": OTHER}])
+        assert (leads(live, ADDRESS), leads(live, OTHER)) == ([], [ip])
         good(eips=[{"vm": VM}], state="absent")
         assert leads(live, OTHER) == []
         assert EIP not in notes(live)

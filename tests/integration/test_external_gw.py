@@ -175,12 +175,14 @@ def test_a_site_that_was_built_by_hand_is_taken_over(truth: Truth) -> None:
 
 
 def test_a_change_that_kube_ovn_ignored_is_put_right(site: Truth) -> None:
-    patch = json.dumps({"data": {"nic-ip": "10.4.19.240/24", "external-gw-nodes": f"{G3},{G1}"}})
+    ignored = {"nic-ip": "10.4.19.240/24", "nic-mac": "16:52:f3:13:6a:99"}
+    patch = json.dumps({"data": {**ignored, "external-gw-nodes": f"{G3},{G1}"}})
     site.kubectl("patch", *CONFIG_MAP, "--type=merge", "-p", patch)
     until(lambda: site.labels().get(G2) == "false", "the controller saw the list of nodes")
-    assert site.port()[1] == "10.4.19.254/24"  # the controller ignored it
+    assert site.port() == [SITE["nic_mac"], SITE["nic_ip"]]  # the controller ignored it
     assert done()["changed"]
-    assert (site.data() or {})["nic-ip"] == "10.4.19.254/24"
+    assert {key: (site.data() or {})[key] for key in ignored} == {"nic-ip": SITE["nic_ip"], "nic-mac": SITE["nic_mac"]}
+    assert site.port() == [SITE["nic_mac"], SITE["nic_ip"]]
     assert [name for name, _rank in site.gateways()] == NODES
     assert site.labels() == dict.fromkeys(NODES, "true")
 

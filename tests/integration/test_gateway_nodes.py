@@ -6,11 +6,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.commands import VENV, CommandFailed, run
+from support.eip_lab import GATEWAYS, WORKER
+from support.gateway_truth import CONFIG_MAP, Truth
 from support.lab import Lab
 from support.live import Live, eventually
 
@@ -76,6 +79,10 @@ class Site(Live):
         """Whether Kubernetes takes the node for alive."""
         path = '{.status.conditions[?(@.type=="Ready")].status}'
         return self.kubectl("get", "node", node, "-o", f"jsonpath={path}").strip() == "True"
+
+    def note(self, text: str | None) -> None:
+        """A key in the ConfigMap that nobody reads: another text, of which the controller takes notice."""
+        self.kubectl("patch", *CONFIG_MAP, "--type=merge", "-p", json.dumps({"data": {"site-note": text}}))
 
     def router_mac(self) -> str:
         return self.nbctl("--bare", "--columns=mac", "find", "logical_router_port", f"name={PORT}").strip()
@@ -189,6 +196,10 @@ def test_a_dead_gateway_is_rescued_and_comes_back_when_it_is_proven(site: Site) 
         said = site.role("gateway_nodes", nic_mac=MAC, rescue=True)
         assert f"unverified: {node} cannot be reached" in said
         assert chassis not in site.nbctl(*rows)
+        site.note("any other text")
+        eventually(lambda: site.nbctl(*rows), lambda names: chassis in names, 60, "Kube-OVN has added the dead one")
+        site.role("gateway_nodes", nic_mac=MAC, rescue=True)
+        assert chassis not in site.nbctl(*rows)
     finally:
         site.lab.run("power", "on", node, timeout=300)
     eventually(lambda: site.ready(node), bool, 180, f"{node} is Ready")
@@ -196,3 +207,51 @@ def test_a_dead_gateway_is_rescued_and_comes_back_when_it_is_proven(site: Site) 
     eventually(lambda: site.nics(node), lambda nics: nics == {"enp8s0"}, 120, f"{node} has its NIC in its bridge")
     site.role("gateway_nodes", nic_mac=MAC, rescue=True)
     assert chassis in site.nbctl(*rows)
+    site.note(None)
+
+
+@pytest.fixture
+def powered(site: Site) -> Generator[Site]:
+    """All machines are on in the end, and ready."""
+    yield site
+    everybody = (*GATEWAYS, WORKER)
+    for node in everybody:
+        site.lab.run("power", "on", node, timeout=300)
+    for node in everybody:
+        eventually(partial(site.ready, node), bool, 180, f"{node} is Ready")
+    for node in GATEWAYS:
+        eventually(partial(site.nics, node), lambda nics: nics == {"enp8s0"}, 120, f"{node} has its NIC in its bridge")
+
+
+@pytest.mark.full
+def test_a_gateway_that_was_off_takes_the_traffic_back_though_nobody_has_asked_for_it(powered: Site) -> None:
+    """OVN by itself: BFD tells that it is lost, and then that its tunnels are up, which says nothing of its bridge."""
+    site, truth = powered, Truth(powered.lab)
+    site.role("gateway_nodes", nic_mac=MAC)
+    eventually(truth.active, lambda node: node == GATEWAYS[0], what="the first one has the traffic")
+    before, mark = truth.state(), site.mark()
+    site.lab.run("power", "off", GATEWAYS[0])
+    eventually(truth.active, lambda node: node == GATEWAYS[1], 60, "the next one has the traffic")
+    eventually(lambda: site.ping(ROUTER), bool, 60, f"{ROUTER} answers again")
+    site.lab.run("power", "on", GATEWAYS[0], timeout=300)
+    eventually(truth.active, lambda node: node == GATEWAYS[0], 180, "it has the traffic again")
+    assert site.written(mark) == []
+    assert truth.state() == before
+
+
+@pytest.mark.full
+def test_the_last_machine_of_all_is_no_gateway_until_the_rows_of_the_others_go(powered: Site) -> None:
+    """With a worker alive it would be one: any chassis will do to have a tunnel to."""
+    site, truth = powered, Truth(powered.lab)
+    last, dead = GATEWAYS[2], (WORKER, *GATEWAYS[:2])
+    site.role("gateway_nodes", nic_mac=MAC)
+    for node in dead:
+        site.lab.run("power", "off", node)
+    eventually(truth.active, lambda node: node is None, 120, "it takes itself for the lost one")
+    eventually(lambda: [site.ready(node) for node in dead], lambda ready: not any(ready), 120, "they are NotReady")
+    assert truth.active() is None
+    assert site.ping(ROUTER) == []
+    site.role("gateway_nodes", nic_mac=MAC, rescue=True)
+    eventually(truth.active, lambda node: node == last, 60, "the last one has the traffic")
+    assert site.answers(ROUTER)
+    assert [name for name, _rank in truth.gateways()] == [last]
