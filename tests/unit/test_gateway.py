@@ -341,10 +341,11 @@ def test_other_spellings_are_left_alone() -> None:
     assert plan(gateway(), world.observe()).steps == ()
 
 
-def test_enabled_by_another_word_is_made_plain() -> None:
+@pytest.mark.parametrize("word", ["False", "no", ""])
+def test_enabled_by_another_word_is_made_plain(word: str) -> None:
     world = up()
     assert world.config_map
-    world.config_map["enable-external-gw"] = "False"  # which enables it
+    world.config_map["enable-external-gw"] = word  # which enables it
     assert run(gateway(), world).changed
     assert world.config_map["enable-external-gw"] == "true"
 
