@@ -29,7 +29,8 @@ EXTRA, IDLE = "10.4.19.193", "10.253.255.240"  # an external and an overlay addr
 PORT = "ovn-cluster-external"
 HOP, MARK = 'nexthops="10.4.19.1"', "external_ids:vendor=kube-ovn"  # of a policy that Kube-OVN makes
 SECOND = "findings-second"
-STANDBY = GATEWAYS[1]
+ACTIVE, STANDBY = GATEWAYS[:2]
+ROUTER = "10.4.19.254"
 Spoil = Callable[[Live], AbstractContextManager[None]]
 Evidence = dict[str, Any]
 
@@ -335,6 +336,17 @@ def test_a_link_that_is_down_is_found_where_its_node_shows_it(live: Live) -> Non
         found = eventually(lambda: told(evidence()), bool, 60, "a finding")
         assert [(one["code"], one["node"]) for one in found] == [("external_link_down", STANDBY)]
         assert "external_link_down" not in codes()
+
+
+def test_the_traffic_stays_where_the_active_gateways_link_is_down(live: Live) -> None:
+    """OVN watches tunnels, and not what a gateway is there for."""
+    with on_node(live, ACTIVE, "ip link set enp8s0 down", "ip link set enp8s0 up"):
+        eventually(lambda: live.ping(ROUTER), lambda ttls: not ttls, 60, "nobody is reached any more")
+        [finding] = eventually(lambda: told(evidence()), bool, 60, "a finding")
+        assert (finding["code"], finding["node"]) == ("external_link_down", ACTIVE)
+        assert module(INFO)["active_gateway"] == ACTIVE, "longer after that than BFD needs to tell of a loss"
+        assert live.ping(ROUTER) == []
+    assert live.answers(ROUTER)
 
 
 def test_a_chassis_without_the_mapping_is_found(live: Live) -> None:

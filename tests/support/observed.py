@@ -334,7 +334,10 @@ OBSERVED: dict[str, tuple[Row, ...]] = {
         Row(
             "only its external NIC loses the link",
             "lab",
-            ("integration/test_findings.py::test_a_link_that_is_down_is_found_where_its_node_shows_it",),
+            (
+                "integration/test_findings.py::test_the_traffic_stays_where_the_active_gateways_link_is_down",
+                "integration/test_findings.py::test_a_link_that_is_down_is_found_where_its_node_shows_it",
+            ),
         ),
         Row(
             "of all machines one gateway is left",
