@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ansible import module
 from support.eip_lab import EIP, ROUTED, pod, runs
 from support.fleet import alone
 from support.gateway_truth import CONFIG_MAP, G1, G2, G3, NODES, PORT, SITE, Picture, Truth
@@ -30,7 +29,7 @@ QUIET = 4.0  # seconds: the controller looks every second, and that it leaves th
 
 
 def push(**changes: Any) -> dict[str, Any]:
-    result = module("kubeovn.core.ovn_external_gw", {**SITE, **changes})
+    result = alone("ovn_external_gw", {**SITE, **changes})
     assert not result["failed"], result["msg"]
     return result
 
@@ -64,7 +63,6 @@ def truth(lab: Lab) -> Iterator[Truth]:
 @pytest.fixture
 def site(truth: Truth) -> Iterator[Truth]:
     """The gateway as the example site has it, and so it is again in the end."""
-    push()
     eventually(truth.active, lambda node: node == G1, what="the first gateway has the traffic")
     yield truth
     push()
