@@ -30,6 +30,7 @@ KUBEVIRT, MOVES, SYNCED, VPC = (
     "integration/test_eip_synced.py",
     "integration/test_eip_vpc.py",
 )
+MANY = "integration/test_eip_many.py::test_pods_that_are_deleted_at_one_moment_leave_nothing_that_pruning_does_not_take"
 
 OBSERVED: dict[str, tuple[Row, ...]] = {
     "The gateway: ConfigMap ovn-external-gw-config": (
@@ -228,7 +229,8 @@ OBSERVED: dict[str, tuple[Row, ...]] = {
                 "unit/test_eip.py::test_a_restarted_controller_takes_all_policies_and_the_next_run_has_them_made_again",
             ),
         ),
-        Row("annotate 500 pods at once", "bench", ("bench/test_eip_bulk.py::test_bulk",)),
+        Row("annotate 500 pods at once", "lab, bench", (MANY, "bench/test_eip_bulk.py::test_bulk")),
+        Row("delete them at once", "lab", (MANY,)),
         Row(
             "give it to a pod with a second OVN NIC",
             "lab",
