@@ -153,7 +153,10 @@ def _labelled(mark: int) -> int:
 
 @pytest.mark.parametrize(
     "text",
-    [{"site_note": "ours"}, pytest.param({"enable_external_gw": "no"}, id="and other words than false are true")],
+    [
+        pytest.param({"site_note": "ours"}, id="of no meaning"),
+        pytest.param({"enable_external_gw": "no"}, id="another word than false", marks=pytest.mark.full),
+    ],
 )
 def test_a_lost_gateway_chassis_comes_back_when_any_text_changes_and_only_then(
     site: Truth, text: dict[str, str]
@@ -195,7 +198,7 @@ def in_ovn(seen: Picture) -> tuple[Any, ...]:
 
 
 @pytest.mark.usefixtures("eip")
-@pytest.mark.parametrize("way", ["turned off", "without its ConfigMap"])
+@pytest.mark.parametrize("way", ["turned off", pytest.param("without its ConfigMap", marks=pytest.mark.full)])
 def test_of_a_gateway_that_is_no_more_all_stays_in_ovn(site: Truth, way: str) -> None:
     before = in_ovn(site.picture())
     if way == "turned off":
