@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv4Address
+from operator import ne
 
 import pytest
 from support.ansible import module
@@ -68,7 +69,7 @@ def test_pods_that_are_deleted_at_one_moment_leave_nothing_that_pruning_does_not
     look = partial(left, live, set(addresses.values()), overlay)
     before = look()
     while any(map(len, before)):  # as long as they become fewer
-        now = eventually(look, lambda found, old=before: found != old, STALLED, "Kube-OVN takes its rows")
+        now = eventually(look, partial(ne, before), STALLED, "Kube-OVN takes its rows")
         assert sum(map(len, now)) < sum(map(len, before))
         before = now
     assert good("ovn_eip", {"state": "pruned"})["changed"] is False
