@@ -266,7 +266,7 @@ def open_vswitch(path: str = "") -> _node.Ovs:
         return _node.Ovs(problem=f"there is no socket {path or OVS_SOCKETS[0]}: is Open vSwitch installed and running?")
     queries = [
         ("Open_vSwitch", ["external_ids"]),
-        ("Bridge", ["name", "ports"]),
+        ("Bridge", ["name", "ports", "datapath_type"]),
         ("Port", ["_uuid", "interfaces", "tag", "trunks"]),
         ("Interface", ["_uuid", "name", "type", "options", "error", "ofport", "bfd_status"]),
     ]
@@ -302,6 +302,7 @@ def _ovs(
             for name in of_port[row["_uuid"]]
         ),
         tunnels=tuple(_tunnel(row) for row in interfaces if row["options"].get("remote_ip")),
+        userspace=frozenset(row["name"] for row in bridges if row["datapath_type"] == "netdev"),
     )
 
 

@@ -307,6 +307,12 @@ nic:
       description: Whether it is a port of O(bridge) already.
       type: bool
       returned: always
+    userspace:
+      description:
+        - Whether O(bridge) is of Open vSwitch's userspace datapath. That goes on listening to a link that is removed
+          and made anew, although the new one has the same name.
+      type: bool
+      returned: always
     staged:
       description: Whether it is a port of O(bridge) that carries nothing yet (M(kubeovn.core.ovn_gateway_node_nic)).
       type: bool
@@ -496,6 +502,7 @@ def describe_nic(
             "name": name,
             "exists": link is not None,
             "in_service": name in ovs.bridges.get(bridge, ()),
+            "userspace": bridge in ovs.userspace,
             "staged": name in ovs.staged and name in ovs.bridges.get(bridge, ()),
             "unprepared": [
                 *_node.unprepared(name, links, params["mtu"], members, params["bond"] or {}),

@@ -13,10 +13,12 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_addresses, _node_probe
 from ansible_collections.kubeovn.core.plugins.module_utils._node import Link, Ovs
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import connect
 from ansible_collections.kubeovn.core.plugins.modules import ovn_gateway_node_info
 from support.vswitch import fill, server
 
@@ -459,3 +461,23 @@ def test_packets_sent(tmp_path: Path) -> None:
     counter.write_text("42\n")
     assert _node_probe.packets_sent("enp8s0", str(tmp_path)) == 42
     assert _node_probe.packets_sent("enp9s0", str(tmp_path)) is None
+
+
+def test_a_bridge_of_the_userspace_datapath_is_told(vswitch: Path) -> None:
+    fill(vswitch, {"br-external": {"enp8s0": {}}, "br-x": {"enp9s0": {}}}, {})
+    client = connect(f"unix:{vswitch}", "Open_vSwitch", 10)
+    where = [["name", "==", "br-external"]]
+    client.transact([{"op": "update", "table": "Bridge", "where": where, "row": {"datapath_type": "netdev"}}])
+    client.close()
+    ovs = _node_probe.open_vswitch(str(vswitch))
+    assert ovs.userspace == {"br-external"}
+    params: dict[str, Any] = {
+        "nic": "enp8s0",
+        "members": [],
+        "bridge": "br-external",
+        "mtu": None,
+        "bond": None,
+        "mapping": "external",
+    }
+    assert ovn_gateway_node_info.describe_nic(params, LINKS, ovs, {})["nic"]["userspace"] is True
+    assert ovn_gateway_node_info.describe_nic({**params, "bridge": "br-x"}, LINKS, ovs, {})["nic"]["userspace"] is False
