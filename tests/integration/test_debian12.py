@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from support.ansible import recap
 from support.debian12 import Debian12
+from support.live import eventually
 
 pytestmark = pytest.mark.full
 
 NIC, MEMBERS = "enp8s0", ["enp8s0f0", "enp8s0f1"]
+BOND = {"bond": "active-backup", "mtu": 1500, "up": True, "addresses": 0, "members": MEMBERS}
 BEGIN = {
     "networkmanager": """set -e
 file=/etc/NetworkManager/conf.d/own.conf
@@ -56,18 +58,15 @@ def test_it_is_debian_12(debian: Debian12) -> None:
 
 
 @pytest.mark.parametrize("manager", ["networkd", "netplan", "networkmanager", "ifupdown"])
-def test_a_bond(debian: Debian12, manager: str) -> None:
+def test_a_bond_is_there_also_after_a_reboot(debian: Debian12, manager: str) -> None:
     asked = {"name": NIC, "members": MEMBERS, "bond_primary": MEMBERS[1], "manager": manager}
     debian.sh(BEGIN.get(manager, "true"))
     try:
         debian.role(**asked)
-        assert nic(debian) == {
-            "bond": "active-backup",
-            "mtu": 1500,
-            "up": True,
-            "addresses": 0,
-            "members": MEMBERS,
-        }
+        assert nic(debian) == BOND
+        assert recap(debian.role(**asked))["debian12"]["changed"] == 0
+        debian.power_cycle()
+        eventually(lambda: nic(debian), lambda seen: seen == BOND, 120, "the bond is right after the reboot")
         assert recap(debian.role(**asked))["debian12"]["changed"] == 0
     finally:
         debian.role(name=NIC, members=MEMBERS, state="absent")

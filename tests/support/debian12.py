@@ -80,6 +80,7 @@ class Debian12:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
         self.ssh = [folder / "ssh", "-i", folder / "key", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]
         self.ssh += ["-o", f"UserKnownHostsFile={folder}/known", "-o", "ConnectTimeout=5", f"root@{ADDRESS}"]
 
@@ -121,26 +122,43 @@ class Debian12:
     def running(self) -> Iterator[Debian12]:
         """Boot it; what it writes goes to a disk that is thrown away."""
         self._write()
-        base = image()
+        self._make_disk(image())
         _unplug()
-        with (self.folder / "console.log").open("wb") as log:
+        try:
             _plug()
-            env = {**os.environ, "HOME": str(self.folder), "TMPDIR": "/dev/shm"}  # noqa: S108 - where memory is mapped from
-            process = subprocess.Popen(self._command(base), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
-            try:
-                eventually(self.answers, bool, 240, f"Debian 12 answers; see {self.folder}/console.log")
-                yield self
-            finally:
-                process.kill()
-                process.wait(30)
-                _unplug()
+            self._boot()
+            yield self
+        finally:
+            self._kill()
+            _unplug()
 
-    def _command(self, base: Path) -> list[str]:
-        key = (self.folder / "key.pub").read_text().strip()
+    def power_cycle(self) -> None:
+        """Hard, but what it has written is on its disk."""
+        self.sh("sync")
+        self._kill()
+        self._boot()
+
+    def _boot(self) -> None:
+        env = {**os.environ, "HOME": str(self.folder), "TMPDIR": "/dev/shm"}  # noqa: S108 - where memory is mapped from
+        with (self.folder / "console.log").open("ab") as log:
+            command = self._command()
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+        eventually(self.answers, bool, 240, f"Debian 12 answers; see {self.folder}/console.log")
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+            self._process = None
+
+    def _make_disk(self, base: Path) -> None:
+        """A copy of its own, with the key that lets one in."""
         run(["cp", "--reflink=auto", "--sparse=always", base, self.folder / "disk"])
         text = self.folder / "authorized_keys"
-        text.write_text(key + "\n")
+        text.write_text((self.folder / "key.pub").read_text())
         run(["debugfs", "-w", "-R", f"write {text} /root/.ssh/authorized_keys", self.folder / "disk"])
+
+    def _command(self) -> list[str]:
         nics = [f"vec{n}:transport=tap,ifname=tap{n},mac=02:4b:12:00:00:0{n},gro=0" for n in range(len(NICS))]
         kernel = [str(_kernel()), "mem=512M", f"ubd0={self.folder}/disk", "root=/dev/ubda", "rw", "quiet"]
         kernel += ["con=null", "con0=null,fd:1", "ssl=null", f"uml_dir={self.folder}/uml", *nics]
