@@ -291,6 +291,11 @@ OBSERVED: dict[str, tuple[Row, ...]] = {
             (f"{EIP}::test_a_restarted_vm_keeps_its_eip", f"{MOVES}::test_a_vm_that_migrates_keeps_its_eip"),
         ),
         Row(
+            "migrate it, and again while the first launcher pod, which has ended, is still there",
+            "lab",
+            (f"{MOVES}::test_a_vm_that_migrates_keeps_its_eip",),
+        ),
+        Row(
             "set another one on the pod of a running VM",
             "lab",
             (f"{KUBEVIRT}::test_another_eip_on_the_pod_of_a_running_vm_makes_two_rules",),
