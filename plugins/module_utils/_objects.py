@@ -195,6 +195,12 @@ def _node_addresses(status: Object, kind: str) -> tuple[str, ...]:
     return tuple(item["address"] for item in status.get("addresses") or [] if item["type"] == kind)
 
 
+def endpoint_addresses(slices: Iterable[Object]) -> list[str]:
+    """The addresses of a service's endpoints, by its EndpointSlices."""
+    endpoints = [endpoint for one in slices for endpoint in one.get("endpoints") or []]
+    return sorted({str(address) for endpoint in endpoints for address in endpoint.get("addresses") or []})
+
+
 def flag_of(deployment: Object | None, name: str) -> str | None:
     """The value of a flag --NAME=VALUE of a Deployment's containers; None when it is not given."""
     pod = (((deployment or {}).get("spec") or {}).get("template") or {}).get("spec") or {}

@@ -30,6 +30,7 @@ def site(lab: Lab) -> None:
         ("ovn_gateway_node_nic", GATEWAYS[0], {"nic": NIC}, True, None),
         ("ovn_gateway_node_release", GATEWAYS[0], {"nic": NIC}, True, "leftovers"),
         ("ovn_gateway_node_announce", GATEWAYS[0], {"mac": ROUTER_MAC, "addresses": [ROUTER]}, True, None),
+        ("ovn_nodes_info", "localhost", {}, False, "api_servers"),
         ("ovn_probe", OUTSIDE, {"addresses": [PHYSICAL]}, False, "results"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._model import GatewayNode, PodView, Workload
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
+    endpoint_addresses,
     gateway_node,
     kept_addresses,
     kube_ovn_versions,
@@ -117,6 +118,15 @@ def test_nodes() -> None:
     node["status"]["conditions"][1]["status"] = "True"  # type: ignore[index]
     assert gateway_node(node).ready
     assert gateway_node({"metadata": {"name": "n2"}}) == GatewayNode("n2", False, None, None)
+
+
+def test_a_services_endpoints_are_each_named_once() -> None:
+    slices = [
+        {"endpoints": [{"addresses": ["10.4.18.2", "10.4.18.1"]}, {"addresses": None}]},
+        {"endpoints": [{"addresses": ["10.4.18.1"]}]},
+        {"endpoints": None},  # as the API server tells of a service without any
+    ]
+    assert endpoint_addresses(slices) == ["10.4.18.1", "10.4.18.2"]
 
 
 def test_kept_addresses_are_those_of_the_default_vpc() -> None:
