@@ -51,6 +51,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> Mapping[str, Any]:
     actions = [step.action for step in steps.steps]
     limits = disruption_problems(steps, params["max_disruption"])
     hindrances = _hindrances(site, doing, actions, seen)
+    foretold = module.check_mode or (params["hold"] and steps.changed)
     if module.check_mode:  # who may only look gets the plan
         for problem in hindrances:
             module.warn(f"a run would be refused: {problem}")
@@ -58,15 +59,16 @@ def work(module: AnsibleModule, cluster: Cluster) -> Mapping[str, Any]:
     refuse([*limits, *hindrances])
     _warn(module, gateway, seen)
     announce = announcement(gateway, seen)
-    if module.check_mode:
+    if foretold:
         found = {**predicted(gateway, seen), **_judged(gateway, seen, seen), "unverified": []}
         ends = {"before": dict(steps.before), "after": dict(steps.after)}
-        return outcome(cluster, steps, **found, **ends, announce=announce, phases=phases.seconds)
+        told = outcome(cluster, steps, **found, **ends, announce=announce, phases=phases.seconds)
+        return {**told, "changed": module.check_mode and steps.changed, "held": not module.check_mode}
     left = _carry_out(doing, steps, cluster, params["wait"], phases)
     left += unverified(gateway, doing.seen) if gateway else []
     found = {**report(doing.seen), **_judged(gateway, doing.seen, seen), "unverified": left}
     ends = {"before": dict(steps.before), "after": shape(doing.seen)}
-    return outcome(cluster, steps, **found, **ends, announce=announce, phases=phases.seconds)
+    return outcome(cluster, steps, **found, **ends, announce=announce, phases=phases.seconds, held=False)
 
 
 def _hindrances(site: GatewaySite, doing: Run, actions: Sequence[str], seen: Observed) -> list[Problem]:

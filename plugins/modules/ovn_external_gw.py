@@ -161,6 +161,14 @@ options:
       - Namespace of the ConfigMap, where the controller was told to look for it elsewhere.
     type: str
     default: kube-system
+  hold:
+    description:
+      - Whether to stop before the first write. Where something has to change, the result is that of check mode, with
+        RV(held) V(true); a run that would be refused is refused. Where nothing has to, OVN is looked at as in any run.
+      - So what must happen elsewhere at the moment of a change (RV(announce)) can be made ready before a second task
+        that changes it, and a site that is as asked needs no second task.
+    type: bool
+    default: false
   wait:
     description:
       - Whether to wait until OVN is as asked, and fail when it is not in time.
@@ -335,6 +343,10 @@ announce:
     not_from:
       description: The node that is active before, when another one becomes it. Null when the MAC address changes.
       type: str
+held:
+  description: Whether something has to change and O(hold) has kept it from that. C(changed) is V(false) then.
+  returned: success
+  type: bool
 degraded:
   description: What is less than a site should have - gateways that are dead, drained, left out or faulty, or alone.
   returned: success
@@ -406,6 +418,7 @@ def main() -> None:
         "bfd": {"type": "dict", "options": timers},
         "max_disruption": {"type": "str", "choices": ["none", "brief", "any"], "default": "any"},
         "force": {"type": "bool", "default": False},
+        "hold": {"type": "bool", "default": False},
         "claims_namespace": {"type": "str", "default": "kubeovn-core"},
         "configmap_namespace": {"type": "str", "default": "kube-system"},
         "wait": {"type": "bool", "default": True},

@@ -69,6 +69,20 @@ def test_all_nodes_replaced(site: Truth) -> None:
     assert site.active() == G2
 
 
+def test_hold_stops_before_the_first_write_and_looks_where_there_is_none(site: Truth) -> None:
+    before, since = site.northbound(), site.log_length()
+    held = done(hold=True, nodes=[G2, G1, G3])
+    assert held["held"]
+    assert not held["changed"]
+    assert held["plan"] == push(check=True, nodes=[G2, G1, G3])["plan"] != []
+    assert held["announce"]["not_from"] == G1
+    idle = done(hold=True)
+    assert (idle["held"], idle["changed"], idle["plan"]) == (False, False, [])
+    assert "verify" in idle["phases"], "it has not looked as a run does"
+    assert site.written(since) == []
+    assert site.northbound() == before
+
+
 # --- drift ------------------------------------------------------------------------------------------------------------
 
 
