@@ -163,6 +163,8 @@ def who_has(nic: str, mac: bytes, addresses: Collection[str], wait: float, tag: 
         for _round in range(2):
             known = {address for address, _mac in found}
             silent = [address for address in addresses if address not in known]
+            if not silent:
+                break
             for start in range(0, len(silent), BURST):
                 send(nic, (_node_frames.arp_probe(mac, address, tag) for address in silent[start : start + BURST]))
                 found |= _heard(ear, 0.01)

@@ -130,6 +130,10 @@ options:
     description: Seconds in which answers are waited for. Who is silent is asked twice, each time for so long.
     type: float
     default: 1
+  arp_required:
+    description: Whether it is a failure when the network cannot be asked, since the NIC is not there or has no carrier.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -170,6 +174,7 @@ arp:
   description:
     - Who has one of the addresses of O(arp_probe), by address. An address with two MACs is there twice.
     - OVN answers for EIPs with its router port's MAC, see RV(kubeovn.core.ovn_nat_info#module:router_port.mac).
+    - V(null) when the network could not be asked, without O(arp_required).
   returned: when O(arp_probe) is given
   type: list
   elements: dict
@@ -397,6 +402,14 @@ gateway:
   returned: when O(nic) is given
   type: dict
   contains:
+    bridge:
+      description: The bridge that was looked for, O(bridge).
+      type: str
+      returned: always
+    mapping:
+      description: The network that was looked for, O(mapping).
+      type: str
+      returned: always
     missing:
       description: What it lacks to be a gateway, or has too much, in words. Empty when it is one.
       type: list
@@ -525,6 +538,8 @@ def describe_nic(
             for member in members
         ],
         "gateway": {
+            "bridge": bridge,
+            "mapping": params["mapping"],
             "missing": _node.missing(links, ovs, name, bridge, params["mapping"], container),
             "leftovers": _node.leftovers(ovs, name, bridge, params["mapping"]),
             "other_nics": [other for other in _node.bridged_nics(links, ovs, bridge, container) if other != name],
@@ -590,6 +605,7 @@ def main() -> None:
             "arp_nic": {"type": "str"},
             "arp_tag": {"type": "int", "default": 0},
             "arp_wait": {"type": "float", "default": 1},
+            "arp_required": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -629,7 +645,9 @@ def main() -> None:
         try:
             result["arp"] = who_has(module.params, links, ovs, addresses) if addresses else []
         except (OSError, ValueError) as error:
-            module.fail_json(msg=f"The physical network could not be asked who has which address: {error}")
+            if module.params["arp_required"]:
+                module.fail_json(msg=f"The physical network could not be asked who has which address: {error}")
+            result["arp"] = None
     module.exit_json(changed=False, **result)
 
 

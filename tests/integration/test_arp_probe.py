@@ -100,6 +100,7 @@ def test_a_probe_leaves_no_trace_with_who_answers(live: Live, stranger: str) -> 
 def test_a_network_that_cannot_be_asked_is_no_silence(live: Live) -> None:
     said = asked(GATEWAYS[1], FREE, arp_nic="br-external")
     assert "arp_nic: br-external is down: nobody would answer" in said["msg"]
+    assert asked(GATEWAYS[1], FREE, arp_nic="br-external", arp_required=False)["arp"] is None
     said = asked(GATEWAYS[1], "10.0.0.0/8", FREE)
     assert said["problems"] == ["arp_probe[0]: '10.0.0.0/8' has 16777214 addresses, more than 4096"]
 
