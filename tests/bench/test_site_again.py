@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,12 @@ def play(name: str, variables: dict[str, Any], ledger: Path | None = None) -> st
     return run([*argv, f"--extra-vars={json.dumps(variables)}"], env=env, tail=200, timeout=900)
 
 
+def cpu() -> float:
+    """Seconds that programs of this one have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.fixture
 def attached(site: Site) -> Iterator[None]:
     """The pods with their EIPs; afterwards neither."""
@@ -80,12 +87,12 @@ def test_site_again(show: Show, figures: Figures, tmp_path: Path) -> None:
     runs = []
     for number in (1, 2):
         ledger = tmp_path / f"ledger-{number}"
-        began = time.monotonic()
+        began, used = time.monotonic(), cpu()
         said = play("site", EIPS, ledger)
         seconds = time.monotonic() - began
         assert set(re.findall(r"changed=(\d+) ", said)) == {"0"}, said[-1500:]
-        runs.append((seconds, [json.loads(line) for line in ledger.read_text().splitlines()]))
-    seconds, tasks = min(runs, key=lambda one: one[0])
+        runs.append((seconds, cpu() - used, [json.loads(line) for line in ledger.read_text().splitlines()]))
+    seconds, used, tasks = min(runs, key=lambda one: one[0])
     shares = {
         phase: sum(task["seconds"] for task in tasks if task["play"].startswith(heads))
         for phase, heads in PHASES.items()
@@ -94,6 +101,7 @@ def test_site_again(show: Show, figures: Figures, tmp_path: Path) -> None:
     shares["start and variables"] = seconds - sum(shares.values())
     on_nodes = [task["task"] for task in tasks if set(task["machines"]) & set(NODES)]
     figures.add(show, f"site again, {COUNT} EIPs", f"{seconds:.1f} s", f"at most {SECONDS:g} s", seconds <= SECONDS)
+    figures.add(show, "  processor time on the control node", f"{used:.1f} s")
     for phase, share in shares.items():
         figures.add(show, f"  of it {phase}", f"{share:.1f} s ({share / seconds:.0%})")
     met = 0 < len(on_nodes) <= TASKS
