@@ -121,7 +121,7 @@ def test_nodes() -> None:
 
 
 def test_a_services_endpoints_are_each_named_once() -> None:
-    slices = [
+    slices: list[dict[str, Any]] = [
         {"endpoints": [{"addresses": ["10.4.18.2", "10.4.18.1"]}, {"addresses": None}]},
         {"endpoints": [{"addresses": ["10.4.18.1"]}]},
         {"endpoints": None},  # as the API server tells of a service without any
