@@ -11,11 +11,12 @@ import pytest
 from support.ansible import recap
 from support.debian12 import Debian12
 from support.live import eventually
+from support.nics import LINKS, as_seen
 
 pytestmark = pytest.mark.full
 
 NIC, MEMBERS = "enp8s0", ["enp8s0f0", "enp8s0f1"]
-BOND = {"bond": "active-backup", "mtu": 1500, "up": True, "addresses": 0, "members": MEMBERS}
+BOND = {"mode": "active-backup", "mtu": 1500, "up": True, "addresses": 0, "members": MEMBERS}
 BEGIN = {
     "networkmanager": """set -e
 file=/etc/NetworkManager/conf.d/own.conf
@@ -38,17 +39,7 @@ def debian(lab: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
 
 
 def nic(machine: Debian12) -> dict[str, Any]:
-    rows = {row["ifname"]: row for row in json.loads(machine.sh("ip -json -details address show")) if row}
-    if NIC not in rows:
-        return {}
-    row = rows[NIC]
-    return {
-        "bond": row.get("linkinfo", {}).get("info_data", {}).get("mode"),
-        "mtu": row["mtu"],
-        "up": "UP" in row["flags"],
-        "addresses": len(row["addr_info"]),
-        "members": sorted(name for name, other in rows.items() if other.get("master") == NIC),
-    }
+    return as_seen(machine.sh(LINKS), NIC)
 
 
 def test_it_is_debian_12(debian: Debian12) -> None:
@@ -79,7 +70,7 @@ def test_a_nic_by_its_mac_address(debian: Debian12) -> None:
     asked = {"name": NIC, "macs": {NIC: row["address"]}, "mtu": 1400}
     try:
         debian.role(**asked)
-        assert nic(debian) == {"bond": None, "mtu": 1400, "up": True, "addresses": 0, "members": []}
+        assert nic(debian) == {"mode": None, "mtu": 1400, "up": True, "addresses": 0, "members": []}
         # udev itself says by which file it would name the link at the next boot.
         told = debian.sh(f"udevadm test-builtin net_setup_link /sys/class/net/{NIC} 2>&1; true")
         assert f"05-kubeovn-{NIC}.name-{NIC}.link" in told

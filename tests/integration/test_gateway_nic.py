@@ -16,6 +16,7 @@ from support.ansible import recap
 from support.commands import VENV, CommandFailed, run
 from support.lab import Lab
 from support.live import Live, eventually
+from support.nics import LINKS, as_seen
 
 NODE, NIC, MEMBERS = "jah-k3s-h100-003", "enp8s0", ["enp8s0f0", "enp8s0f1"]
 PLAIN = "jah-k3s-h100-001"  # a container, whose external NIC is no bond: what needs no bond is quicker there
@@ -94,17 +95,7 @@ class Machine:
 
     def nic(self) -> dict[str, Any]:
         """The external NIC as the kernel has it."""
-        rows = {row["ifname"]: row for row in json.loads(self.sh("ip -json -details address show")) if row}
-        if NIC not in rows:
-            return {}
-        nic = rows[NIC]
-        return {
-            "mode": nic.get("linkinfo", {}).get("info_data", {}).get("mode"),
-            "mtu": nic["mtu"],
-            "up": "UP" in nic["flags"],
-            "addresses": len(nic["addr_info"]),
-            "members": sorted(name for name, row in rows.items() if row.get("master") == NIC),
-        }
+        return as_seen(self.sh(LINKS), NIC)
 
 
 RIGHT = {"mode": "active-backup", "mtu": 1500, "up": True, "addresses": 0, "members": MEMBERS}
