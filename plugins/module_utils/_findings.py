@@ -106,6 +106,7 @@ def _misplaced(site: Site, config: Mapping[str, str]) -> Iterable[Finding]:
     """
     asked = config.get("type") == "distributed"
     rules = [rule for rule in site.observed.ovn.nat_rules if is_eip_rule(rule) and rule.distributed != asked]
+    rules.sort(key=lambda rule: rule.external_ip)
     found = [one for one in rules if not is_unexplained(one, site) and one.external_ip not in site.observed.ovn_eips]
     found = [one for one in found if site.is_in_use(one.logical_ip)]
     if config and found:

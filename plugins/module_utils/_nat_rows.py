@@ -44,14 +44,20 @@ def nat_rules(
 ) -> tuple[Rules, Rules] | None:
     """The VPC's rules from the answers to these queries, and those of other routers, whose identities are given.
 
+    With identities in the order of their addresses; without as they came, since who tells of them puts them in order.
     None: rows of other routers are among those that came without identity.
     """
     short, whole = ((), answers) if identities else (answers[0], answers[1:])
     rows = {row["_uuid"]: row for answer in whole for row in answer}
-    others = tuple(nat_rule(row) for key, row in rows.items() if key in foreign)
+    others = sorted((nat_rule(row) for key, row in rows.items() if key in foreign), key=_order)
     if len(others) != len(foreign) and not identities:
         return None
-    return (*_usual(short), *(nat_rule(row) for key, row in rows.items() if key not in foreign)), others
+    own = sorted((nat_rule(row) for key, row in rows.items() if key not in foreign), key=_order)
+    return (*_usual(short), *own), tuple(others)
+
+
+def _order(rule: NatRule) -> tuple[str, ...]:
+    return rule.external_ip, rule.logical_ip, rule.type, rule.uuid
 
 
 def _usual(rows: Sequence[Row]) -> Rules:

@@ -117,14 +117,16 @@ class Northbound(Writes):
         members = {key for switch in switches for key in many(switch["ports"])}
         found = holder_ports(switch_ports, {rule.logical_ip for rule in rules}) if holders else {}
         rows, holders_of, bound = self._southbound({*ports, *(port.name for port in found.values())})
-        lrps = [router_port(row, gateways) for row in router_ports]
+        lrps = sorted((router_port(row, gateways) for row in router_ports), key=lambda port: port.name)
+        ways = [policy(row) for row in policies if row["_uuid"] not in foreign["policies"]]
+        by_source = [source_route(row) for row in routes if row["_uuid"] not in foreign["static_routes"]]
         return Ovn(
             router_uuid=routers[0]["_uuid"] if routers else None,
             router_port=next((port for port in lrps if port.name == names.router_port), None),
             switch_uuid=switches[0]["_uuid"] if switches else None,
             switch_ports=self._switch_ports(members, switch_ports),
             nat_rules=rules,
-            policies=tuple(policy(row) for row in policies if row["_uuid"] not in foreign["policies"]),
+            policies=tuple(sorted(ways, key=lambda one: (one.match, one.uuid))),
             chassis=rows,
             active_chassis=holders_of.get(names.chassisredirect_port),
             bound_ports=bound,
@@ -133,7 +135,7 @@ class Northbound(Writes):
             options=settings[0]["options"] if settings else {},
             holder_ports={ip: replace(port, chassis=bound.get(port.name)) for ip, port in found.items()},
             foreign_rules=foreign_rules,
-            routes=tuple(source_route(row) for row in routes if row["_uuid"] not in foreign["static_routes"]),
+            routes=tuple(sorted(by_source, key=lambda one: (one.ip_prefix, one.uuid))),
         )
 
     def holder_port(self, name: str) -> HolderPort | None:

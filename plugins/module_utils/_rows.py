@@ -82,7 +82,7 @@ def chassis(row: Row, addresses: Mapping[str, str]) -> Chassis:
 def holder_ports(rows: Sequence[Row], logical_ips: Collection[str]) -> dict[str, HolderPort]:
     """The pods' ports that have these overlay addresses, by address. OVN writes addresses as "MAC IP IP"."""
     found = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: str(row["name"])):
         for text in many(row["addresses"]):
             mac, *ips = text.split() or [""]
             found.update({ip: HolderPort(row["name"], mac) for ip in ips if ip in logical_ips})

@@ -4,6 +4,10 @@
 Each reading makes its own connection, as ovn-nbctl does. Python itself is running already, its modules are imported:
 what a task of Ansible costs besides is the same whatever reads.
 
+A server sorts what it selects by all columns of the table, unless the operation says `"sort": []`, which ours does, and
+the cheapest answer too: with it 100,000 rows were read in 841 ms, without in 992 (server 3.1); of 10,000 rows it made
+no difference that showed. All other figures here are from before, with the sort.
+
 Where the time goes (ovsdb-server 3.1, CPU seconds on a loaded machine, least of three readings by us and two by
 ovn-nbctl; 100,000 rows were not taken apart):
 

@@ -115,6 +115,26 @@ def test_an_older_ovn_without_newer_columns_is_read(make_ovsdb: Make) -> None:
     assert ovn.chassis[0].bridge_mappings["external"] == "br-external"
 
 
+def test_rows_come_in_an_order_of_ours_and_the_server_need_not_sort(ovsdb: OvsdbServer, make_relay: Make) -> None:
+    """Each row's identity, by which a server that does not sort has them, is another one in every database."""
+    northbound = Northbound(*clients(make_relay(ovsdb.tcp).tcp))
+    eips = [(f"10.4.19.{number}", f"10.253.0.{number}") for number in range(100, 140)]
+    fill_northbound(northbound.nb, eips)
+    for number in range(100, 120):
+        add_rule(northbound, "vpc1", {"type": "snat", "external_ip": f"10.4.19.{number}", "logical_ip": "10.9.0.0/16"})
+        route = {"ip_prefix": f"10.253.0.{number}", "nexthop": GATEWAY, "policy": "src-ip"}
+        join = {"op": "mutate", "table": "Logical_Router", "where": [["name", "==", "ovn-cluster"]]}
+        mutations = [["static_routes", "insert", to_set([named_uuid("new")])]]
+        northbound.nb.transact([insert("Logical_Router_Static_Route", route, "new"), join | {"mutations": mutations}])
+    seen = northbound.observe()
+    assert [(rule.external_ip, rule.logical_ip) for rule in seen.nat_rules] == eips
+    assert [policy.match for policy in seen.policies] == [f"ip4.src == {logical}" for _external, logical in eips]
+    assert [route.ip_prefix for route in seen.routes] == [logical for _external, logical in eips[:20]]
+    for told in (seen, northbound.observe(identities=False)):
+        found = [rule.external_ip for rule in told.foreign_rules]
+        assert (len(found), found) == (21, sorted(found))
+
+
 def without_identity(rules: Sequence[NatRule]) -> list[NatRule]:
     return sorted((rule._replace(uuid="") for rule in rules), key=lambda rule: (rule.external_ip, rule.logical_ip))
 

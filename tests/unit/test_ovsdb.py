@@ -92,6 +92,19 @@ def test_selects_in_one_transaction_answer_in_their_order(ovsdb: OvsdbServer) ->
     assert len(answers[2]) == 2
 
 
+def test_the_server_is_told_not_to_sort(ovsdb: OvsdbServer, make_relay: Make) -> None:
+    """It sorts by all columns unless it is told otherwise, and takes a list of columns to sort by."""
+    relay = make_relay(ovsdb.tcp)
+    client = connect(relay.tcp, NB_DATABASE, 5)
+    client.transact([insert_switch(name) for name in ("b", "a", "c")])
+    assert names(client) == ["a", "b", "c"]
+    client.select_many([("Logical_Switch", ["name"], [("name", "==", "a")]), ("NAT", ["type"], ())])
+    asked = [json.loads(one) for one in re.findall(rb'{"op":"select"[^}]*}', relay.sent)]
+    assert [one["sort"] for one in asked if one["table"] in ("Logical_Switch", "NAT")] == [[], [], []]
+    by_name = {"op": "select", "table": "Logical_Switch", "where": [], "columns": ["name"], "sort": ["name"]}
+    assert [row["name"] for row in client.transact([by_name])[0]["rows"]] == ["a", "b", "c"]
+
+
 def test_a_failing_operation_is_named_and_nothing_is_written(ovsdb: OvsdbServer) -> None:
     client = connect(ovsdb.tcp, NB_DATABASE, 5)
     with pytest.raises(OvsdbError, match=r"operation 2 \(insert Logical_Switch\) failed: unknown column.*nope"):
