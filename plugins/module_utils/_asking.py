@@ -13,9 +13,14 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # Python 3.8 cannot subscript it
+    from collections.abc import Callable, Sequence
+
+    Once = Callable[[str], tuple[int, str, str]]  # one try: exit status, output, errors
 
 PLACE = "{address}"  # in a word of the command, where the address comes
 NO_SUCH_COMMAND, TOO_LATE = 127, 124  # what a shell and `timeout` say
@@ -37,25 +42,23 @@ def words_for(argv: list[str], address: str) -> list[str]:
     return [word.replace(PLACE, address) for word in argv]
 
 
-def by_command(argv: list[str], timeout: float) -> Callable[[str], tuple[int, str, str]]:
-    """One try by a command: exit status, output, errors."""
+def by_command(argv: list[str], timeout: float) -> Once:
+    """One try by a command."""
     return lambda address: _run(words_for(argv, address), timeout)
 
 
-def by_connection(port: int, timeout: float) -> Callable[[str], tuple[int, str, str]]:
-    """One try by a TCP connection: the same, with the number of the error as exit status."""
+def by_connection(port: int, timeout: float) -> Once:
+    """One try by a TCP connection: the number of the error is its exit status."""
     return lambda address: _connect(address, port, timeout)
 
 
-def ask_all(
-    once: Callable[[str], tuple[int, str, str]], addresses: list[str], parallel: int, tries: int, delay: float
-) -> list[Answer]:
-    """The answers, in the order of the addresses."""
+def ask_all(asks: Sequence[tuple[Once, str]], parallel: int, tries: int, delay: float) -> list[Answer]:
+    """The answers, in the order of what is asked and whom."""
     with ThreadPoolExecutor(parallel) as pool:
-        return list(pool.map(lambda address: _ask(once, address, tries, delay), addresses))
+        return list(pool.map(lambda ask: _ask(*ask, tries, delay), asks))
 
 
-def _ask(once: Callable[[str], tuple[int, str, str]], address: str, tries: int, delay: float) -> Answer:
+def _ask(once: Once, address: str, tries: int, delay: float) -> Answer:
     for number in range(1, tries + 1):
         rc, stdout, stderr = once(address)
         if rc == 0 or number == tries:

@@ -45,6 +45,22 @@ options:
     description:
       - A TCP port to which a connection is made and closed again, instead of a command. Not together with O(argv).
     type: int
+  also:
+    description:
+      - Further commands, each for one address, at the same time as the others. RV(also) has their answers.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: The address.
+        type: str
+        required: true
+      argv:
+        description: The command, as O(argv).
+        type: list
+        elements: str
+        required: true
   parallel:
     description: How many are asked at once.
     type: int
@@ -72,6 +88,14 @@ EXAMPLES = r"""
     tries: 5
   delegate_to: outside-host
   register: answers
+
+- name: The same, while one of them is sent a stream of packets
+  kubeovn.core.ovn_probe:
+    addresses: [10.4.19.254, 10.4.19.101]
+    also:
+      - address: 10.4.19.101
+        argv: [ping, -n, -c, "100", -i, "0.01", "{address}"]
+  delegate_to: outside-host
 
 - name: Which take connections by ssh
   kubeovn.core.ovn_probe:
@@ -114,8 +138,14 @@ results:
     tries:
       description: How often it was run.
       type: int
+also:
+  description: What came of the commands of O(also), in their order, each as one of RV(results).
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 silent:
-  description: The addresses that did not answer.
+  description: The addresses of O(addresses) that did not answer.
   returned: success
   type: list
   elements: str
@@ -127,6 +157,8 @@ problems:
   elements: str
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubeovn.core.plugins.module_utils._asking import (
     PLACE,
@@ -135,6 +167,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils._asking import (
     by_command,
     by_connection,
 )
+
+if TYPE_CHECKING:  # Python 3.8 cannot subscript it
+    from collections.abc import Mapping
 
 PING = ["ping", "-n", "-c", "5", "-i", "0.2", "-W", "2", PLACE]
 
@@ -146,11 +181,13 @@ def problems_of(params: dict[str, object]) -> list[str]:
         for name in ("parallel", "tries", "timeout")
         if not above(params[name])
     ]
-    words, port = params["argv"], params["port"]
+    words, port, also = params["argv"], params["port"], params["also"]
     if port is not None and (not isinstance(port, int) or not 0 < port < 65536):
         found.append(f"port: {port} is not one of 1 to 65535")
     if isinstance(words, list) and not any(PLACE in word for word in words):
         found.append(f"argv: no word has {PLACE}, so every address would be asked alike")
+    if isinstance(also, list):
+        found += [f"also[{index}].argv: there is no command" for index, one in enumerate(also) if not one["argv"]]
     return found
 
 
@@ -170,6 +207,22 @@ def told(answer: Answer) -> dict[str, object]:
     }
 
 
+def ask(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask all, and what came of it."""
+    port, timeout = params["port"], params["timeout"]
+    once = by_command(params["argv"] or PING, timeout) if port is None else by_connection(port, timeout)
+    # Those beside come first: after many addresses they would begin when most of these have answered.
+    asks = [(by_command(one["argv"], timeout), one["address"]) for one in params["also"]]
+    beside = len(asks)
+    asks += [(once, address) for address in dict.fromkeys(params["addresses"])]
+    answers = ask_all(asks, params["parallel"], params["tries"], params["delay"])
+    return {
+        "results": [told(answer) for answer in answers[beside:]],
+        "also": [told(answer) for answer in answers[:beside]],
+        "silent": [answer.address for answer in answers[beside:] if answer.rc != 0],
+    }
+
+
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(
@@ -177,6 +230,15 @@ def main() -> None:
             "addresses": {"type": "list", "elements": "str", "required": True},
             "argv": {"type": "list", "elements": "str"},
             "port": {"type": "int"},
+            "also": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "argv": {"type": "list", "elements": "str", "required": True},
+                },
+            },
             "parallel": {"type": "int", "default": 32},
             "tries": {"type": "int", "default": 1},
             "delay": {"type": "float", "default": 1},
@@ -189,15 +251,7 @@ def main() -> None:
     problems = problems_of(params)
     if problems:
         module.fail_json(msg="; ".join(problems), problems=problems)
-    asked = list(dict.fromkeys(params["addresses"]))
-    port, timeout = params["port"], params["timeout"]
-    once = by_command(params["argv"] or PING, timeout) if port is None else by_connection(port, timeout)
-    answers = ask_all(once, asked, params["parallel"], params["tries"], params["delay"])
-    module.exit_json(
-        changed=False,
-        results=[told(answer) for answer in answers],
-        silent=[answer.address for answer in answers if answer.rc != 0],
-    )
+    module.exit_json(changed=False, **ask(params))
 
 
 if __name__ == "__main__":

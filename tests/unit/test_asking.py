@@ -8,12 +8,18 @@ import socket
 import time
 from pathlib import Path
 
-from ansible_collections.kubeovn.core.plugins.module_utils._asking import ask_all, by_command, by_connection
-from ansible_collections.kubeovn.core.plugins.modules.ovn_probe import PING, problems_of
+from ansible_collections.kubeovn.core.plugins.module_utils import _asking
+from ansible_collections.kubeovn.core.plugins.module_utils._asking import Answer, by_command, by_connection
+from ansible_collections.kubeovn.core.plugins.modules.ovn_probe import PING, ask, problems_of
 
 
 def shell(text: str) -> list[str]:
     return ["sh", "-c", text, "{address}"]
+
+
+def ask_all(once: _asking.Once, addresses: list[str], parallel: int, tries: int, delay: float) -> list[Answer]:
+    """All are asked the same."""
+    return _asking.ask_all([(once, address) for address in addresses], parallel, tries, delay)
 
 
 def test_each_address_has_its_own_answer_in_order() -> None:
@@ -79,8 +85,33 @@ def test_a_connection_that_nobody_answers_is_ended() -> None:
     assert (answer.rc, answer.stderr) == (124, f"port {port}: no answer in 0.2 s")
 
 
+def test_what_is_asked_beside_is_asked_at_the_same_time_and_told_apart(tmp_path: Path) -> None:
+    """The address waits for what is asked beside it, however few are asked at once; each has its tries."""
+    wait = shell(f'until test -e {tmp_path}/"$0"; do sleep 0.05; done; echo "$0"')
+    let = ["sh", "-c", 'test -e "$1/tried" || { touch "$1/tried"; exit 1; }; touch "$1/$0"', "{address}", str(tmp_path)]
+    common: dict[str, object] = {"port": None, "tries": 2, "delay": 0.01, "timeout": 30.0}
+    said = ask(
+        {**common, "addresses": ["a", "a"], "argv": wait, "also": [{"address": "a", "argv": let}], "parallel": 2}
+    )
+    assert [(one["item"], one["rc"], one["stdout"]) for one in said["results"]] == [("a", 0, "a")]
+    assert [(one["item"], one["rc"], one["tries"]) for one in said["also"]] == [("a", 0, 2)]
+    silent = ask({**common, "addresses": ["b"], "argv": ["false", "{address}"], "also": [], "parallel": 1})
+    assert (silent["silent"], silent["also"]) == (["b"], [])
+    beside = [{"address": "b", "argv": ["false"]}]
+    heard = ask({**common, "addresses": ["a"], "argv": ["true", "{address}"], "also": beside, "parallel": 1})
+    assert (heard["silent"], heard["also"][0]["rc"]) == ([], 1)
+
+
 def test_options() -> None:
-    right: dict[str, object] = {"argv": PING, "port": None, "parallel": 1, "tries": 1, "timeout": 1.0}
+    right: dict[str, object] = {"argv": PING, "port": None, "also": [], "parallel": 1, "tries": 1, "timeout": 1.0}
     assert problems_of(right) == []
-    wrong = problems_of({"argv": ["ping"], "port": 65536, "parallel": 0, "tries": -1, "timeout": 0.0})
-    assert [text.partition(":")[0] for text in wrong] == ["parallel", "tries", "timeout", "port", "argv"]
+    also = [{"address": "a", "argv": PING}, {"address": "a", "argv": []}]
+    wrong = problems_of({"argv": ["ping"], "port": 65536, "also": also, "parallel": 0, "tries": -1, "timeout": 0.0})
+    assert [text.partition(":")[0] for text in wrong] == [
+        "parallel",
+        "tries",
+        "timeout",
+        "port",
+        "argv",
+        "also[1].argv",
+    ]

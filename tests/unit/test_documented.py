@@ -12,7 +12,7 @@ from support import ansible
 from support.documented import faults
 
 TRY = {"item": "10.4.19.101", "rc": 0, "stdout": "", "stderr": "", "tries": 1}
-PROBED = {"changed": False, "failed": False, "results": [TRY], "silent": []}
+PROBED = {"changed": False, "failed": False, "results": [TRY], "also": [], "silent": []}
 
 
 @pytest.mark.parametrize(
