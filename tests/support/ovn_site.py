@@ -126,6 +126,18 @@ def fill_southbound(sb: Client, active: int | None = 0, bound: dict[str, int] | 
     sb.transact(operations)
 
 
+def add_to_router(nb: Client, router: str, column: str, operation: Operation) -> None:
+    """Insert a row that the operation names, and have a router own it."""
+    join = {"op": "mutate", "table": "Logical_Router", "where": [["name", "==", router]]}
+    mutations = [[column, "insert", to_set([named_uuid(str(operation["uuid-name"]))])]]
+    nb.transact([operation, join | {"mutations": mutations}])
+
+
+def add_rule(nb: Client, router: str, values: dict[str, Any]) -> None:
+    """A NAT rule of a router."""
+    add_to_router(nb, router, "nat", insert("NAT", values, "new"))
+
+
 def clients(endpoint: str, timeout: float = 5) -> tuple[Client, Client]:
     """NB and SB behind one endpoint."""
     nb = connect(endpoint, NB_DATABASE, timeout, "nb_endpoint")

@@ -23,7 +23,18 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     to_set,
     uuid,
 )
-from support.ovn_site import CHASSIS, GATEWAY, MAC, NETWORK, NODES, clients, fill_northbound, fill_southbound, insert
+from support.ovn_site import (
+    CHASSIS,
+    GATEWAY,
+    MAC,
+    NETWORK,
+    NODES,
+    add_rule,
+    clients,
+    fill_northbound,
+    fill_southbound,
+    insert,
+)
 from support.ovsdb import OvsdbServer, wait_for
 from support.relay import Relay
 
@@ -115,26 +126,6 @@ def test_an_older_ovn_without_newer_columns_is_read(make_ovsdb: Make) -> None:
     assert ovn.chassis[0].bridge_mappings["external"] == "br-external"
 
 
-def test_rows_come_in_an_order_of_ours_and_the_server_need_not_sort(ovsdb: OvsdbServer, make_relay: Make) -> None:
-    """Each row's identity, by which a server that does not sort has them, is another one in every database."""
-    northbound = Northbound(*clients(make_relay(ovsdb.tcp).tcp))
-    eips = [(f"10.4.19.{number}", f"10.253.0.{number}") for number in range(100, 140)]
-    fill_northbound(northbound.nb, eips)
-    for number in range(100, 120):
-        add_rule(northbound, "vpc1", {"type": "snat", "external_ip": f"10.4.19.{number}", "logical_ip": "10.9.0.0/16"})
-        route = {"ip_prefix": f"10.253.0.{number}", "nexthop": GATEWAY, "policy": "src-ip"}
-        join = {"op": "mutate", "table": "Logical_Router", "where": [["name", "==", "ovn-cluster"]]}
-        mutations = [["static_routes", "insert", to_set([named_uuid("new")])]]
-        northbound.nb.transact([insert("Logical_Router_Static_Route", route, "new"), join | {"mutations": mutations}])
-    seen = northbound.observe()
-    assert [(rule.external_ip, rule.logical_ip) for rule in seen.nat_rules] == eips
-    assert [policy.match for policy in seen.policies] == [f"ip4.src == {logical}" for _external, logical in eips]
-    assert [route.ip_prefix for route in seen.routes] == [logical for _external, logical in eips[:20]]
-    for told in (seen, northbound.observe(identities=False)):
-        found = [rule.external_ip for rule in told.foreign_rules]
-        assert (len(found), found) == (21, sorted(found))
-
-
 def without_identity(rules: Sequence[NatRule]) -> list[NatRule]:
     return sorted((rule._replace(uuid="") for rule in rules), key=lambda rule: (rule.external_ip, rule.logical_ip))
 
@@ -159,7 +150,7 @@ def test_without_identities_the_same_rules_are_read(site: Northbound) -> None:
 )
 def test_an_unusual_rule_comes_once_and_whole(site: Northbound, unusual: dict[str, Any]) -> None:
     values = {"type": "dnat_and_snat", "external_ip": "10.4.19.99", "logical_ip": "10.253.0.99", **unusual}
-    add_rule(site, "ovn-cluster", values)
+    add_rule(site.nb, "ovn-cluster", values)
     [rule] = [rule for rule in site.observe(identities=False).nat_rules if rule.external_ip == "10.4.19.99"]
     assert [rule] == [one for one in site.observe().nat_rules if one.external_ip == "10.4.19.99"]
 
@@ -167,16 +158,10 @@ def test_an_unusual_rule_comes_once_and_whole(site: Northbound, unusual: dict[st
 def test_a_usual_rule_of_another_router_is_told_apart(site: Northbound) -> None:
     before = addresses(site.observe().nat_rules)
     external, logical = EIPS[0]
-    add_rule(site, "vpc1", {"type": "dnat_and_snat", "external_ip": external, "logical_ip": logical})
+    add_rule(site.nb, "vpc1", {"type": "dnat_and_snat", "external_ip": external, "logical_ip": logical})
     seen = site.observe(identities=False)
     assert addresses(seen.nat_rules) == before
     assert external in addresses(seen.foreign_rules)
-
-
-def add_rule(site: Northbound, router: str, values: dict[str, Any]) -> None:
-    join = {"op": "mutate", "table": "Logical_Router", "where": [["name", "==", router]]}
-    mutations = [["nat", "insert", to_set([named_uuid("new")])]]
-    site.nb.transact([insert("NAT", values, "new"), join | {"mutations": mutations}])
 
 
 def test_a_warm_tunnel_is_told_by_sb_and_not_asked_for_again_and_again(
