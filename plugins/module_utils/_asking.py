@@ -55,7 +55,7 @@ def by_connection(port: int, timeout: float) -> Once:
 def ask_all(asks: Sequence[tuple[Once, str]], parallel: int, tries: int, delay: float) -> list[Answer]:
     """The answers, in the order of what is asked and whom."""
     with ThreadPoolExecutor(parallel) as pool:
-        return list(pool.map(lambda ask: _ask(*ask, tries, delay), asks))
+        return list(pool.map(lambda ask: _ask(ask[0], ask[1], tries, delay), asks))
 
 
 def _ask(once: Once, address: str, tries: int, delay: float) -> Answer:
