@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 from support.commands import CommandFailed
-from support.eip_lab import EIP, WORKER, gateway, machine, noted, picture, pod, runs
+from support.eip_lab import EIP, ROUTED, WORKER, gateway, machine, noted, picture, pod, runs
 from support.fleet import alone
 from support.lab import Lab
 from support.live import Live, eventually
 
 VM, SET, PODS = "moves-vm", "moves-set", ("moves-one", "moves-two")
 ADDRESS, SECOND, THIRD = "10.4.19.170", "10.4.19.171", "10.4.19.172"
+HELD = "lab.kubeovn.core/migration-held"  # what the lab's stand-in for virt-handler goes by
+MIGRATION = {
+    "apiVersion": "kubevirt.io/v1",
+    "kind": "VirtualMachineInstanceMigration",
+    "metadata": {"name": "moves", "namespace": "default"},
+    "spec": {"vmiName": VM},
+}
 RUNNING = 180.0  # seconds in which a machine is there again, on a busy lab
 
 
@@ -102,29 +110,27 @@ def guest(live: Live, address: str) -> str:
 def test_a_vm_that_migrates_keeps_its_eip(bare: Live) -> None:
     good({"vm": VM, "address": ADDRESS})
     assert bare.answers(ADDRESS) == [62, 62, 62]
-    before, (old, source) = picture(bare), launcher(bare)
-    bare.apply(
-        {
-            "apiVersion": "kubevirt.io/v1",
-            "kind": "VirtualMachineInstanceMigration",
-            "metadata": {"name": "moves", "namespace": "default"},
-            "spec": {"vmiName": VM},
-        }
-    )
-    eventually(lambda: _phase(bare), lambda phase: phase == "Succeeded", RUNNING, "the migration")
-    new, target = eventually(lambda: launcher(bare), lambda found: found[0] != old, RUNNING, "the new launcher pod")
-    # OVN hands packets to both guests until the old one is gone: a connection to that one hangs.
-    eventually(lambda: _alive(bare, old), lambda alive: not alive, RUNNING, "the old launcher pod's end")
-    assert new != old
-    assert target != source
-    assert (bare.get("vmi", VM) or {})["status"]["nodeName"] == target
-    eventually(lambda: bare.answers(ADDRESS), bool, RUNNING, f"{ADDRESS} answers")
-    eventually(lambda: guest(bare, ADDRESS), lambda name: name == VM, RUNNING, f"{VM} at {ADDRESS}")
+    before = picture(bare)
+    migrate(bare)
     assert picture(bare) == before
     rows = bare.rule_ids()
     assert good({"vm": VM, "address": ADDRESS})["changed"] is False
     assert bare.rule_ids() == rows
     assert is_tied(bare), "Kube-OVN frees it by itself, or this test proves nothing"
+
+
+def migrate(live: Live) -> None:
+    """To another node, until the VM answers there at its EIP."""
+    old, source = launcher(live)
+    live.apply(MIGRATION)
+    eventually(lambda: _phase(live), lambda phase: phase == "Succeeded", RUNNING, "the migration")
+    _new, target = eventually(lambda: launcher(live), lambda found: found[0] != old, RUNNING, "the new launcher pod")
+    # OVN hands packets to both guests until the old one is gone: a connection to that one hangs.
+    eventually(lambda: _alive(live, old), lambda alive: not alive, RUNNING, "the old launcher pod's end")
+    assert target != source
+    assert (live.get("vmi", VM) or {})["status"]["nodeName"] == target
+    eventually(lambda: live.answers(ADDRESS), bool, RUNNING, f"{ADDRESS} answers")
+    eventually(lambda: guest(live, ADDRESS), lambda name: name == VM, RUNNING, f"{VM} at {ADDRESS}")
 
 
 def _alive(live: Live, pod: str) -> bool:
@@ -136,6 +142,76 @@ def _phase(live: Live) -> str | None:
     phase = (migration.get("status") or {}).get("phase")
     assert phase != "Failed", migration
     return None if phase is None else str(phase)
+
+
+@contextmanager
+def cancelled(live: Live) -> Iterator[dict[str, Any]]:
+    """A migration that goes on until it is cancelled at the end: its target's pod."""
+    source, _node = launcher(live)
+    live.patch("vmi", VM, {"metadata": {"annotations": {HELD: ""}}})
+    try:
+        live.apply(MIGRATION)
+        eventually(lambda: _phase(live), lambda phase: phase == "Running", RUNNING, "the migration is under way")
+        [target] = others(live, source)
+        yield target
+        live.kubectl("delete", "vmim", "-n", "default", "moves", "--wait=true")
+        eventually(lambda: _migration(live).get("failed"), bool, RUNNING, "the source's virt-handler has cancelled it")
+        eventually(lambda: others(live, source), lambda found: not found, RUNNING, "the target's pod ends")
+        assert _migration(live)["abortStatus"] == "Succeeded"
+        assert launcher(live)[0] == source, "it runs where it did"
+    finally:
+        live.kubectl("delete", "vmim", "-n", "default", "moves", "--ignore-not-found", "--wait=true")
+        live.patch("vmi", VM, {"metadata": {"annotations": {HELD: None}}})
+
+
+def _migration(live: Live) -> dict[str, Any]:
+    """What the instance says of its last migration."""
+    return ((live.get("vmi", VM) or {}).get("status") or {}).get("migrationState") or {}
+
+
+def others(live: Live, source: str) -> list[dict[str, Any]]:
+    """The VM's other launcher pods that have not come to their end."""
+    pods = json.loads(live.kubectl("get", "pods", "-n", "default", "-l", f"vm.kubevirt.io/name={VM}", "-o", "json"))
+    return [
+        pod
+        for pod in pods["items"]
+        if pod["metadata"]["name"] != source and pod["status"]["phase"] in ("Pending", "Running")
+    ]
+
+
+@pytest.mark.full
+def test_a_cancelled_migration_leaves_the_eip_where_it_was_and_the_next_one_takes_it_along(bare: Live) -> None:
+    good({"vm": VM, "address": ADDRESS})
+    assert bare.answers(ADDRESS) == [62, 62, 62]
+    before, rows = picture(bare), bare.rule_ids()
+    with cancelled(bare) as target:
+        notes = target["metadata"]["annotations"]
+        assert (notes[EIP], notes[ROUTED]) == (ADDRESS, "true"), "the target's pod has it of the instance"
+        assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+        assert bare.answers(ADDRESS) == [62, 62, 62]
+    assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+    assert (picture(bare), bare.rule_ids()) == (before, rows)
+    assert bare.answers(ADDRESS) == [62, 62, 62]
+    assert guest(bare, ADDRESS) == VM
+    forget_migration(bare)
+    migrate(bare)
+    assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+    assert (picture(bare), bare.rule_ids()) == (before, rows)
+
+
+@pytest.mark.full
+def test_an_eip_on_the_pod_alone_is_lost_at_a_migration_and_cancelling_brings_nothing_back(
+    bare: Live,
+) -> None:
+    source, _node = launcher(bare)
+    bare.patch("pod", source, {"metadata": {"annotations": {EIP: ADDRESS, ROUTED: None}}})
+    eventually(partial(_external, bare), lambda found: found == [ADDRESS], 60, "Kube-OVN's rule")
+    with cancelled(bare):
+        eventually(partial(_external, bare), lambda found: found == [], 60, "the target's routing takes the rule")
+    assert _external(bare) == [], "Kube-OVN makes it again by itself, or this test proves nothing"
+    assert good({"vm": VM, "address": ADDRESS})["changed"]
+    assert _external(bare) == [ADDRESS]
+    assert bare.answers(ADDRESS) == [62, 62, 62]
 
 
 def test_a_node_without_power_comes_back_with_its_vms_eip(bare: Live) -> None:

@@ -283,12 +283,19 @@ OBSERVED: dict[str, tuple[Row, ...]] = {
         Row(
             "set it on the pod only, then migrate the VM",
             "lab",
-            (f"{EIP_ROWS}::test_an_eip_on_the_pod_alone_is_lost_at_a_migration",),
+            (
+                f"{EIP_ROWS}::test_an_eip_on_the_pod_alone_is_lost_at_a_migration",
+                f"{MOVES}::test_an_eip_on_the_pod_alone_is_lost_at_a_migration_and_cancelling_brings_nothing_back",
+            ),
         ),
         Row(
             "set it on all three, then restart or migrate",
             "lab",
-            (f"{EIP}::test_a_restarted_vm_keeps_its_eip", f"{MOVES}::test_a_vm_that_migrates_keeps_its_eip"),
+            (
+                f"{EIP}::test_a_restarted_vm_keeps_its_eip",
+                f"{MOVES}::test_a_vm_that_migrates_keeps_its_eip",
+                f"{MOVES}::test_a_cancelled_migration_leaves_the_eip_where_it_was_and_the_next_one_takes_it_along",
+            ),
         ),
         Row(
             "migrate it, and again while the first launcher pod, which has ended, is still there",

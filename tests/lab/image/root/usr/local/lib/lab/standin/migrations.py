@@ -3,7 +3,8 @@
 
 No memory is copied: the guest on the target is there as soon as its pod runs, and the one on the source ends with its
 pod. What virt-controller and Kube-OVN see of it is what they see of a real one: migrationState, and the RARP packet by
-which a machine that has moved tells the network where it is now.
+which a machine that has moved tells the network where it is now. An instance with annotation HELD is like one whose
+memory changes faster than it can be copied: its migration goes on until it is cancelled.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from .guests import Guest, command
 from .node import now
 from .pods import OVN, annotation
 
+HELD = "lab.kubeovn.core/migration-held"
+TARGET_LABEL = "kubevirt.io/migrationTargetNodeName"  # of an instance: which node's virt-handler is the target's
 RUNNING_SECONDS = 2.0  # as long as it is under way: a small machine's memory takes about that
 RARP = """
 import socket, sys
@@ -39,16 +42,28 @@ def is_under_way(instance: Object) -> bool:
 
 
 def next_report(instance: Object, address: str) -> Optional[Object]:
-    """What the target's virt-handler reports next; None when it is done."""
+    """What the target's virt-handler reports next; None when it has nothing new to tell."""
     state = state_of(instance)
     if not state.get("targetNodeAddress"):
         return {"targetNodeAddress": address}
     if not state.get("startTimestamp"):
         return {"startTimestamp": now()}
+    if HELD in (instance["metadata"].get("annotations") or {}):
+        return None
     time.sleep(RUNNING_SECONDS)
     stamp = now()
     done = {"completed": True, "endTimestamp": stamp, "targetNodeDomainDetected": True}
     return {**done, "targetNodeDomainReadyTimestamp": stamp}
+
+
+def cancelled() -> Object:
+    """What the source's virt-handler reports when virt-controller has told it to give up: failed, never completed."""
+    return {
+        "abortStatus": "Succeeded",
+        "failed": True,
+        "failureReason": "Live migration aborted",
+        "endTimestamp": now(),
+    }
 
 
 def announce(pod: Object, guest: Guest) -> None:

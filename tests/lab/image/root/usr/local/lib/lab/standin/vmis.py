@@ -11,7 +11,7 @@ from typing import Optional
 from .api import Api, ApiError, Object, log
 from .guests import Guests
 from .informer import Informer, Queue
-from .migrations import announce, is_under_way, next_report, state_of
+from .migrations import TARGET_LABEL, announce, cancelled, is_under_way, next_report, state_of
 from .node import now
 from .pods import OVN, Pods, address, annotation, is_running
 
@@ -54,23 +54,41 @@ class Instances:
             self._patch(instance, {"phase": "Running", **self._details(instance, pod)})
 
     def _migrate(self, instance: Object) -> None:
-        """This node's share in a migration: the target tells how far it is, the source ends when it is over."""
+        """This node's share in a migration. Pods go by name: the next one's is there before its state is."""
         state = state_of(instance)
         pod = self._pods.launcher(instance["metadata"]["uid"])
-        if pod is None or instance["metadata"].get("deletionTimestamp"):
+        mine = pod["metadata"]["name"] if pod is not None else ""
+        if instance["metadata"].get("deletionTimestamp"):
             return
-        mine = pod["metadata"]["name"]
-        if state.get("targetPod") == mine and is_under_way(instance) and is_running(pod):
-            report = next_report(instance, self._address)
-            status: Object = {"phase": "Running", "migrationState": report}
-            labels = {}
-            if report.get("completed"):
-                announce(pod, Guests.of(pod))
-                status.update(nodeName=self._node, **self._details(instance, pod))
-                labels = {"kubevirt.io/nodeName": self._node}
-            self._patch(instance, status, labels)
-        elif state.get("completed") and state.get("targetNode") != self._node:
+        if not is_under_way(instance):
+            self._clean_up(instance, pod)
+        elif state.get("abortRequested"):
+            if state.get("sourcePod") == mine:
+                self._patch(instance, {"phase": "Running", "migrationState": cancelled()})
+        elif pod is not None and state.get("targetPod") == mine and is_running(pod):
+            self._report(instance, pod)
+
+    def _clean_up(self, instance: Object, pod: Optional[Object]) -> None:
+        """When a migration is over: one of the two pods ends, and the target lets go of the instance's label."""
+        state = state_of(instance)
+        gone = state.get("targetPod" if state.get("failed") else "sourcePod")
+        if pod is not None and pod["metadata"]["name"] == gone:
             self._pods.end(pod)
+        if gone and (instance["metadata"].get("labels") or {}).get(TARGET_LABEL) == self._node:
+            self._patch(instance, {"phase": "Running"}, {TARGET_LABEL: None})
+
+    def _report(self, instance: Object, pod: Object) -> None:
+        """How far a migration to this node is."""
+        report = next_report(instance, self._address)
+        if report is None:
+            return
+        status: Object = {"phase": "Running", "migrationState": report}
+        labels = {}
+        if report.get("completed"):
+            announce(pod, Guests.of(pod))
+            status.update(nodeName=self._node, **self._details(instance, pod))
+            labels = {"kubevirt.io/nodeName": self._node}
+        self._patch(instance, status, labels)
 
     @staticmethod
     def _details(instance: Object, pod: Object) -> Object:
