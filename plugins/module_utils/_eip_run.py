@@ -208,7 +208,7 @@ class Run:
             if not steps:
                 break
             self._do(steps)
-            self.seen = self.look.observe(self.desired, self.wishes)
+            self._see()
             steps = [step for step in self._steps() if step.action == CLEAN]
 
     def settle(
@@ -236,7 +236,7 @@ class Run:
         What nobody else has to do anything for is not waited for: a claim goes right after the rows that kept it.
         """
         while True:
-            self.seen = self.look.observe(self.desired, self.wishes)
+            self._see()
             self._give_in()
             steps = self._steps()
             # Each object is written once in a run: who reverts our writes is told of in the end, not fought.
@@ -247,6 +247,10 @@ class Run:
             ours = {path_of(step) for step in now if step.action in (CLEAN, RELEASE) and key_of(step) in self.done}
             if not ours.issuperset([*left, *map(path_of, steps)]) or not ours or self._has_objects():
                 return len(steps) + self.waiting
+
+    def _see(self) -> None:
+        """Look again. By now each holder has its address: which others are free need not be known any more."""
+        self.seen = self.look.observe(self.desired, replace(self.wishes, rotate=False))
 
     def _has_objects(self) -> bool:
         """Whether this run has written objects: Kube-OVN takes a moment to let go of those that are deleted."""
@@ -280,7 +284,7 @@ class Run:
         """
         if self.wishes.state != "pruned" or not steps:
             return steps
-        self.seen = self.look.observe(self.desired, self.wishes)
+        self._see()
         again = {key_of(step) for step in self._steps()}
         return [step for step in steps if key_of(step) in again]
 

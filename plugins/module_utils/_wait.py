@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 1.0
-SHARE = 10  # with much to come, a pause is at least so many times as long as the look before it
+# With much to come, a pause is so many times as long as the look before it: whoever does the work needs the processor.
+SHARE, FIRST_SHARE = 10, 2  # at least; after the first look, since two of them are needed to know how fast it goes
+LARGEST_SHARE = 50  # at most, so that what is looked at in no time is looked at often
+FAR = 30.0  # the longest pause: so often a long run tells how far it is
 
 
 class Clock(Protocol):
@@ -77,7 +80,7 @@ def until(
     """Probe until `done` says yes and return what was seen. It probes at least once, and once more at the deadline.
 
     left: how much is still to come. Whenever that is less than ever before, the timeout begins anew, and from how fast
-    it became less follows when the end is worth a look.
+    it became less follows when the end is worth a look: until half of the way there, none is.
     """
     clock = clock or SystemClock()
     start = clock.monotonic()
@@ -94,10 +97,9 @@ def until(
         remaining = start + timeout - now
         if remaining <= 0:
             raise Deadline(seen, timeout)
-        # A look at thousands of pods takes time that the controller, which is waited for, needs too.
-        rest = SHARE * (now - began) if left else 0.0
         latest = (began, left(seen)) if left else None
         soon = _until_end(earlier, latest, now)
+        rest = _rest(now - began, soon, first=earlier is None) if left else 0.0
         clock.sleep(min(max(pause, rest), max(soon, pause), remaining))
         earlier = latest
         pause = min(pause * 1.5, LONGEST_PAUSE)
@@ -109,3 +111,9 @@ def _until_end(earlier: tuple[float, int] | None, latest: tuple[float, int] | No
         return math.inf
     pace = (latest[0] - earlier[0]) / (earlier[1] - latest[1])
     return latest[1] * pace - (now - latest[0])
+
+
+def _rest(look: float, soon: float, first: bool) -> float:
+    """Seconds without a look after one that took so long: until half of the way to the end, where that is known."""
+    half = soon / 2 if math.isfinite(soon) else 0.0
+    return max((FIRST_SHARE if first else SHARE) * look, min(half, FAR, LARGEST_SHARE * look))

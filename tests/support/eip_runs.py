@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.kubeovn.core.plugins.module_utils._eip import wants_kept
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
@@ -44,9 +45,12 @@ class RunSite:
         self.world.controller()
         self.clock = Clock(self.world)
         self.writes: list[str] = []
+        self.kept_read: list[bool] = []  # of each look, whether the addresses that Kube-OVN keeps were read
 
-    def observe(self, _desired: Sequence[Eip], _wishes: Wishes) -> Observed:
-        return self.world.observed()
+    def observe(self, desired: Sequence[Eip], wishes: Wishes) -> Observed:
+        whole = wishes.state == "pruned" or (wishes.adopt and not desired)
+        self.kept_read.append(whole or wants_kept(desired, wishes, self.world.observed(kept=False)))
+        return self.world.observed(kept=self.kept_read[-1])
 
     def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
         return tuple(self.world.claims.values()), ()

@@ -30,6 +30,18 @@ def test_a_second_run_neither_writes_nor_waits(site: RunSite) -> None:
     assert (site.writes, site.clock.now, again.result.changed) == ([], now, False)
 
 
+def test_which_addresses_are_free_is_read_once_in_a_rotation(site: RunSite) -> None:
+    site.settle((VM, "10.4.19.101"))
+    site.kept_read = []
+    run = Run(draw(VM, pool="10.4.19.101-10.4.19.110"), wish(rotate=True, rotation="first"), site, site.act)
+    run.claim()
+    run.settle(30, site.clock)
+    assert not run.bad
+    assert claimed(site.world) == {"10.4.19.102": ["VirtualMachine default/testing"]}
+    assert len(site.kept_read) > 2
+    assert site.kept_read.count(True) == 1
+
+
 def test_the_result_says_who_has_what(site: RunSite) -> None:
     run = site.settle((VM, "10.4.19.101"))
     (eip,) = report(run.desired, run.seen, run.seen, run.bad)

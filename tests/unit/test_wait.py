@@ -70,18 +70,41 @@ def test_the_systems_clock_runs() -> None:
     assert clock.monotonic() - before >= 0.01
 
 
-def test_the_last_look_comes_soon_after_the_end_of_long_work() -> None:
-    """A look takes 1.2 s, so that a pause would be 12 s: how fast the work goes tells when the last one is due."""
-    clock = HandClock()
+def drained(clock: HandClock, look: float, pace: float) -> list[float]:
+    """When it looks at a thousand things that somebody else does, so many a second; a look takes its time."""
     looks: list[float] = []
 
     def probe() -> int:
-        looks.append(clock.now)
-        left = max(0, round(1000 - (clock.now - 100) * 6.5))
-        clock.now += 1.2
+        looks.append(clock.now - 100)
+        left = max(0, round(1000 - (clock.now - 100) * pace))
+        clock.now += look
         return left
 
     until(probe, lambda left: left == 0, 60, clock, left=lambda left: left)
-    end = 100 + 1000 / 6.5
-    assert looks[-1] < end + 2.5
-    assert len(looks) < 22
+    return looks
+
+
+@pytest.mark.parametrize("look", [0.05, 0.4, 1.2, 3.0])
+@pytest.mark.parametrize("pace", [2.5, 5.0, 6.5, 40.0])
+def test_long_work_is_looked_at_seldom_and_soon_after_its_end(look: float, pace: float) -> None:
+    """Whoever does the work needs the processor for it: all looks take a small share of the time, and the last one
+    comes when the work has just been done, as far as its pace tells."""
+    clock = HandClock()
+    looks = drained(clock, look, pace)
+    end = 1000 / pace
+    assert looks[-1] < end + 2 * look + 1.1
+    assert len(looks) * look < 0.08 * end + 4 * look
+    if look > 1:
+        assert len(looks) < 10 + end / 30
+
+
+def test_a_long_run_tells_how_far_it_is() -> None:
+    clock = HandClock()
+    drained(clock, 0.8, 1.0)
+    assert max(clock.pauses) == 30.0
+
+
+def test_what_is_looked_at_in_no_time_is_looked_at_often() -> None:
+    clock = HandClock()
+    drained(clock, 0.02, 2.0)
+    assert max(clock.pauses) < 1.01
