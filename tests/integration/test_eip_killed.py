@@ -20,13 +20,14 @@ from support.live import Live, eventually
 VM, POD = "killed-vm", "killed-pod"
 ONE, TWO = "10.4.19.206", "10.4.19.207"
 POOL = f"{ONE}-{TWO}"
+SETTLED = 120  # seconds in which Kube-OVN has done its part, on a busy lab
 
 Options = dict[str, Any]
 
 
 def task(*eips: dict[str, str], **options: Any) -> Options:
     """The module's options."""
-    return {"eips": list(eips), "wait_timeout": 60, **options}
+    return {"eips": list(eips), "wait_timeout": SETTLED, **options}
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def begin(case: Case, live: Live, empty: Picture) -> None:
 
 def comes(live: Live, wished: Picture) -> None:
     """All is so; Kube-OVN's `routed` may come a moment after the module is content."""
-    eventually(lambda: picture(live), lambda seen: seen == wished, 30, f"all is like {wished}")
+    eventually(lambda: picture(live), lambda seen: seen == wished, SETTLED, f"all is like {wished}")
 
 
 @pytest.mark.parametrize("done", [False, pytest.param(True, marks=pytest.mark.full)], ids=["before", "after"])

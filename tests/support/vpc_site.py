@@ -83,7 +83,7 @@ def runs(found: Mapping[str, Any] | None) -> bool:
 def is_ready(live: Live, kind: str, name: str) -> None:
     """Wait until Kube-OVN says that an object is done."""
     eventually(
-        lambda: ((live.get(kind, name) or {}).get("status") or {}).get("ready"), bool, 60, f"{kind} {name} is ready"
+        lambda: ((live.get(kind, name) or {}).get("status") or {}).get("ready"), bool, 120, f"{kind} {name} is ready"
     )
 
 
