@@ -371,13 +371,14 @@ class Site:
 
 
 def addresses_of(pod: PodView) -> tuple[str, ...]:
-    """A pod's overlay addresses in the default VPC: two when it is dual-stack.
+    """A pod's overlay addresses in the default VPC: several when it is dual-stack, or has further NICs there.
 
     A pod of another VPC may have the same address and has nothing to do with the default VPC's rules.
     """
     if pod.vpc not in (None, DEFAULT_VPC):
         return ()
-    return tuple(part.strip() for part in (pod.ip or "").split(",") if part.strip())
+    texts = (pod.ip or "", *pod.extra_ips)
+    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
 
 
 def _group(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:

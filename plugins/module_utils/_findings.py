@@ -168,7 +168,7 @@ def _asked(site: Site) -> Iterable[Finding]:
         if pod is None or logical is None or pod.deleting or (site.observed.configured and not pod.routed):
             continue
         # Kube-OVN routes a pod of two addresses, or of two NICs in the VPC, wrongly: ovn_eip only takes its EIP away.
-        state = "absent" if len(addresses_of(pod)) > 1 or pod.extra_nics else "present"
+        state = "absent" if "," in (pod.ip or "") or pod.extra_nics else "present"
         repair = _attach(holder, kind, address, state)
         rules = [rule for rule in site.rules_by_external.get(address, []) if is_eip_rule(rule, kind)]
         own = next((rule for rule in rules if rule.logical_ip == logical), None)

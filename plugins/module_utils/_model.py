@@ -28,6 +28,7 @@ EIP_ANNOTATION = "ovn.kubernetes.io/eip"
 ROUTED_ANNOTATION = "ovn.kubernetes.io/routed"
 MAC_ANNOTATION = "ovn.kubernetes.io/mac_address"
 ADDRESS_ANNOTATION = "ovn.kubernetes.io/ip_address"
+ADDRESS_ANNOTATION_SUFFIX = ".kubernetes.io/ip_address"  # after the provider of another NIC
 SNAT_ANNOTATION = "ovn.kubernetes.io/snat"
 NORTH_GATEWAY_ANNOTATION = "ovn.kubernetes.io/north_gateway"
 VPC_ANNOTATION_SUFFIX = ".kubernetes.io/logical_router"  # after a NIC's provider, "ovn" for the first one
@@ -277,6 +278,7 @@ class PodView:
     north_gateway: str | None = None  # Kube-OVN's north_gateway annotation: a policy 29250 of its own
     vpc: str | None = None  # name of the VPC that its first NIC is in, when it has an address
     extra_nics: tuple[str, ...] = ()  # providers of its other NICs in the default VPC
+    extra_ips: tuple[str, ...] = ()  # their overlay addresses
     own_port: bool = False  # a launcher pod of a cluster that keeps no VM's address: the port is the pod's
     deployment: str | None = None  # name of the Deployment that made it
     replica_set: str | None = None  # name of the ReplicaSet that owns it

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     ADDRESS_ANNOTATION,
+    ADDRESS_ANNOTATION_SUFFIX,
     CHASSIS_ANNOTATION,
     DATAPATH_LABEL,
     DEFAULT_VPC,
@@ -48,6 +49,7 @@ def pod_view(pod: Object) -> PodView:
     """A pod. A launcher pod's virtual machine is named by Kube-OVN's annotation, or else by its owner."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     notes = notes_of(pod)
+    extra_nics = _extra_nics(notes)
     address = notes.get(ADDRESS_ANNOTATION) or None
     owner = _owner(metadata, "VirtualMachineInstance")
     return PodView(
@@ -65,7 +67,8 @@ def pod_view(pod: Object) -> PodView:
         snat=notes.get(SNAT_ANNOTATION) or None,
         north_gateway=notes.get(NORTH_GATEWAY_ANNOTATION) or None,
         vpc=notes.get(FIRST_NIC + VPC_ANNOTATION_SUFFIX) or None,
-        extra_nics=_extra_nics(notes),
+        extra_nics=extra_nics,
+        extra_ips=tuple(ip for nic in extra_nics if (ip := notes.get(nic + ADDRESS_ANNOTATION_SUFFIX))),
         own_port=owner is not None and address is not None and not notes.get(VM_ANNOTATION),
         deployment=_deployment(metadata),
         replica_set=_owner(metadata, "ReplicaSet"),

@@ -6,6 +6,7 @@ The first part of each test shows what happens without the collection, which the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +20,8 @@ from support.live import Live, eventually
 from support.vpc_site import kube_ovn
 
 DUAL = "lines-dual"  # a Subnet of both families
+SECOND = "lines-second"  # a Subnet for second NICs, and their NetworkAttachmentDefinition
+PROVIDER = f"{SECOND}.default.ovn"
 POD, WITNESS, VM, BARE_VM = "lines-pod", "lines-witness", "lines-vm", "lines-bare"
 ADDRESS = "10.4.19.180"
 CONFIG, HOME = "ovn-external-gw-config", "kube-system"
@@ -117,7 +120,7 @@ def test_two_rows_of_one_address_are_made_one(clean: Live) -> None:
 
 
 def test_a_pod_with_another_nic_in_the_default_vpc_is_refused(clean: Live) -> None:
-    """Named by Kube-OVN's own annotation, which is all that the module goes by: the lab has no second NIC."""
+    """Named by Kube-OVN's own annotation, which is all that the module goes by; a real second NIC is below."""
     clean.apply(pod(POD))
     runs(clean, pods=(POD,))
     second = "net1.lines.ovn.kubernetes.io/logical_router"
@@ -128,6 +131,61 @@ def test_a_pod_with_another_nic_in_the_default_vpc_is_refused(clean: Live) -> No
     assert EIP not in clean.annotations("pod", POD)
     clean.patch("pod", POD, {"metadata": {"annotations": {second: None}}})
     good({"pod": POD, "address": ADDRESS})
+
+
+@contextmanager
+def second_network(live: Live) -> Iterator[None]:
+    """A Subnet of the default VPC for pods' further NICs, and the definition by which a pod asks for one."""
+    group, kind = "k8s.cni.cncf.io", "NetworkAttachmentDefinition"
+    names = {"plural": "network-attachment-definitions", "singular": kind.lower(), "kind": kind}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    versions = [{"name": "v1", "served": True, "storage": True, "schema": schema}]
+    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    definition = f"{names['plural']}.{group}"
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": versions}
+    config = {"cniVersion": "0.3.1", "type": "kube-ovn", "provider": PROVIDER}
+    made = {"metadata": {"name": SECOND, "namespace": "default"}, "spec": {"config": json.dumps(config)}}
+    network = {"protocol": "IPv4", "cidrBlock": "10.251.0.0/24", "gateway": "10.251.0.1", "provider": PROVIDER}
+    try:
+        live.apply({**crd, "metadata": {"name": definition}, "spec": spec})
+        live.kubectl("wait", "--for=condition=Established", f"crd/{definition}", "--timeout=60s")
+        live.apply({"apiVersion": f"{group}/v1", "kind": kind, **made})
+        live.apply(kube_ovn("Subnet", SECOND, vpc="ovn-cluster", **network))
+        yield
+    finally:
+        live.kubectl("delete", "pod", "-n", "default", "--ignore-not-found", POD, "--wait=true")
+        live.kubectl("delete", "subnet", "--ignore-not-found", SECOND, "--wait=true")
+        live.kubectl("delete", "crd", "--ignore-not-found", definition, "--wait=true")
+
+
+@pytest.mark.full
+def test_an_eip_of_a_pod_with_two_nics_is_given_to_the_second_one_and_all_of_it_is_taken_back(clean: Live) -> None:
+    """A real second NIC: by Kube-OVN's controller and its CNI plugin, for a NetworkAttachmentDefinition."""
+    double = pod(POD)
+    double["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/networks": f"default/{SECOND}", EIP: ADDRESS}
+    port = ("--bare", "--columns=chassis", "find", "Port_Binding", f"logical_port={POD}.default.{PROVIDER}")
+    with second_network(clean):
+        clean.apply(double)
+        eventually(lambda: has_started(clean), bool, RUNNING, f"{POD} runs")
+        eventually(lambda: clean.lab.run("sbctl", *port).strip(), bool, RUNNING, "its second NIC is plugged")
+        notes = clean.annotations("pod", POD)
+        first, second = notes[IP], notes[f"{PROVIDER}.kubernetes.io/ip_address"]
+        assert (second.startswith("10.251.0."), notes[ROUTED]) == (True, "true")
+        assert leads(clean, ADDRESS) == [second], "Kube-OVN routes the second NIC first, or this test proves nothing"
+        assert {f"ip4.src == {first}", f"ip4.src == {second}"} <= set(rerouted(clean)), "the first is without NAT"
+        refused = alone("ovn_eip", {"eips": [{"pod": POD, "address": ADDRESS}]})
+        assert refused["failed"]
+        assert f"has more NICs in ovn-cluster ({PROVIDER})" in refused["msg"]
+        assert leads(clean, ADDRESS) == [second]
+        good({"pod": POD}, state="absent")
+        assert leads(clean, ADDRESS) == []
+        assert not {f"ip4.src == {first}", f"ip4.src == {second}"} & set(rerouted(clean))
+        assert good({"pod": POD}, state="absent")["changed"] is False
+
+
+def has_started(live: Live) -> bool:
+    """Whether the pod runs, with all of its NICs."""
+    return ((live.get("pod", POD) or {}).get("status") or {}).get("phase") == "Running"
 
 
 def test_a_dual_stack_pod_is_refused_and_what_was_annotated_by_hand_is_cleaned(clean: Live) -> None:

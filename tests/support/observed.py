@@ -234,7 +234,11 @@ OBSERVED: dict[str, tuple[Row, ...]] = {
         Row(
             "give it to a pod with a second OVN NIC",
             "lab",
-            (f"{EIP_ROWS}::test_a_pod_with_another_nic_in_the_default_vpc_is_refused",),
+            (
+                f"{EIP_ROWS}::test_a_pod_with_another_nic_in_the_default_vpc_is_refused",
+                f"{EIP_ROWS}::test_an_eip_of_a_pod_with_two_nics_is_given_to_the_second_one_and_all_of_it_is_taken_back",
+                "unit/test_eip_leftovers.py::test_a_pod_of_two_nics_whose_eip_was_annotated_by_hand_is_cleaned_wholly",
+            ),
         ),
         Row(
             "give it to a dual-stack pod",

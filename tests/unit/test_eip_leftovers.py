@@ -132,6 +132,19 @@ def test_a_dual_stack_pod_whose_eip_was_annotated_by_hand_is_cleaned_wholly() ->
     assert (rules(world), matches(world)) == ([], [])
 
 
+def test_a_pod_of_two_nics_whose_eip_was_annotated_by_hand_is_cleaned_wholly() -> None:
+    """Kube-OVN gives the EIP to the second NIC, which it routes first, and takes back what the first one has."""
+    world = World()
+    nics = {"extra_nics": ("net1.default.ovn",), "extra_ips": ("10.251.0.2",)}
+    pod = world.add_pod("a", "10.253.0.2", "10.4.19.101", **nics, routed=True)
+    world.add_rule("10.4.19.101", "10.251.0.2")
+    for ip in ("10.253.0.2", "10.251.0.2"):
+        world.add_policy(ip)
+    assert not prune(world.observed())[0].steps
+    run(world, ask((pod, None)), "absent")
+    assert (rules(world), matches(world)) == ([], [])
+
+
 def test_pruning_takes_the_policy_of_a_dual_stack_pod_only_when_nothing_needs_it() -> None:
     world, _pod = dual_stack_pod("10.4.19.101")
     assert not prune(world.observed())[0].steps

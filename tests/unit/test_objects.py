@@ -38,7 +38,9 @@ def test_a_pod_with_everything() -> None:
         "ovn.kubernetes.io/virtualmachine": "testing",
         "ovn.kubernetes.io/logical_router": "ovn-cluster",
         "net1.default.ovn.kubernetes.io/logical_router": "ovn-cluster",
+        "net1.default.ovn.kubernetes.io/ip_address": "10.251.0.2",
         "net2.default.ovn.kubernetes.io/logical_router": "vpc1",
+        "net2.default.ovn.kubernetes.io/ip_address": "10.9.0.2",
     }
     view = pod_view(pod(notes, uid="u", deletionTimestamp="2026-01-01T00:00:00Z", ownerReferences=[OWNER]))
     assert view == PodView(
@@ -56,6 +58,7 @@ def test_a_pod_with_everything() -> None:
         north_gateway="10.253.0.1",
         vpc="ovn-cluster",
         extra_nics=("net1.default.ovn",),
+        extra_ips=("10.251.0.2",),
         launched=True,
     )
     assert view.logical_port == "testing.shop"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Guests: for each pod a network namespace, its NIC by the real CNI plugin as kubelet would call it, and an sshd in it.
+"""Guests: for each pod a network namespace, its NICs by the real CNI plugin, and an sshd in it.
+
+The plugin is called as kubelet would for eth0, and as Multus would for each further network that Kube-OVN's controller
+has given the pod an address in, by a NetworkAttachmentDefinition.
 
 What was made is recorded on disk, because after a power-off the namespaces are gone but Open vSwitch still has their
 ports: as a kubelet does with its old sandboxes, each is handed to the plugin's DEL before anything new is made.
@@ -36,6 +39,15 @@ def command(*argv: str, check: bool = True, stdin: str = "", env: "dict[str, str
     return done.stdout
 
 
+def further_networks(pod: Object) -> str:
+    """The providers of a pod's networks but the first one, by Kube-OVN's annotations; separated by commas."""
+    allocated = ".kubernetes.io/allocated"
+    notes = pod["metadata"].get("annotations") or {}
+    return ",".join(
+        sorted(key[: -len(allocated)] for key in notes if key.endswith(allocated) and key != "ovn" + allocated)
+    )
+
+
 def guest_name(pod: Object) -> str:
     """The guest's host name: the VM's name if the pod is a VM's launcher."""
     virtual_machine: str = (pod["metadata"].get("annotations") or {}).get("kubevirt.io/domain", "")
@@ -55,6 +67,9 @@ class Guest:
         self._file = RECORDS / (self.netns + ".json")
         self._env = RUNNING / (self.netns + ".env")
         self._unit = "lab-guest@%s.service" % self.netns
+        # Each NIC with its network's provider. Records of an older boot may lack the further ones.
+        networks = [name for name in record.get("networks", "").split(",") if name]
+        self._nics = [("eth0", ""), *(("net%d" % number, name) for number, name in enumerate(networks, 1))]
 
     def running(self) -> bool:
         """Whether it was made since the machine booted, whole."""
@@ -67,10 +82,11 @@ class Guest:
             self.down()
         write(self._file, json.dumps(self.record))
         command("ip", "netns", "add", self.netns)
-        self._plugin("ADD")
         inside = ("ip", "netns", "exec", self.netns)
-        # OVS's userspace datapath passes packets on as they are: a checksum left to be filled in would stay empty.
-        command(*inside, "ethtool", "-K", "eth0", "tx", "off")
+        for nic, provider in self._nics:
+            self._plugin("ADD", nic, provider)
+            # OVS's userspace datapath passes packets on as they are: a checksum left to be filled in would stay empty.
+            command(*inside, "ethtool", "-K", nic, "tx", "off")
         lines = {"GUEST_HOSTNAME": self.record["hostname"], "GUEST_POD": self.record["name"]}
         write(self._env, "".join("%s=%s\n" % item for item in lines.items()))
         command("systemctl", "restart", self._unit)
@@ -78,14 +94,15 @@ class Guest:
 
     def down(self) -> None:
         command("systemctl", "stop", self._unit, check=False)
-        self._plugin("DEL")
+        for nic, provider in reversed(self._nics):
+            self._plugin("DEL", nic, provider)
         command("ip", "netns", "del", self.netns, check=False)
         for path in (self._env, self._file):
             if path.exists():
                 path.unlink()
         log("guest %s of pod %s is gone" % (self.record["hostname"], self.key))
 
-    def _plugin(self, what: str) -> None:
+    def _plugin(self, what: str, nic: str, provider: str) -> None:
         if not os.path.exists(NETWORK["server_socket"]):
             raise RuntimeError("waiting for the node daemon's socket")
         netns = "/run/netns/" + self.netns
@@ -100,11 +117,12 @@ class Guest:
             "CNI_COMMAND": what,
             "CNI_CONTAINERID": self._container,
             "CNI_NETNS": netns if os.path.exists(netns) else "",
-            "CNI_IFNAME": "eth0",
+            "CNI_IFNAME": nic,
             "CNI_PATH": os.path.dirname(PLUGIN),
             "CNI_ARGS": ";".join("%s=%s" % item for item in arguments.items()),
         }
-        command(PLUGIN, stdin=json.dumps(NETWORK), env=env)
+        network = {**NETWORK, "provider": provider} if provider else NETWORK
+        command(PLUGIN, stdin=json.dumps(network), env=env)
 
 
 class Guests:
@@ -121,7 +139,7 @@ class Guests:
     def of(pod: Object) -> Guest:
         metadata = pod["metadata"]
         record = {key: metadata[key] for key in ("namespace", "name", "uid")}
-        return Guest({**record, "hostname": guest_name(pod)})
+        return Guest({**record, "hostname": guest_name(pod), "networks": further_networks(pod)})
 
     def down(self, key: str, but: str = "") -> None:
         """End every guest of a namespace/name but the one with that UID."""
