@@ -75,11 +75,13 @@ def live(lab: Lab) -> Iterator[Live]:
     """A gateway, a running VM and a running pod without an EIP."""
     live = Live(lab)
     gateway(live)
-    live.apply(machine(VM, running=True), pod(POD))
-    runs(live, vms=(VM,), pods=(POD,))
-    yield live
-    release()
-    live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, POD, "--wait=true")
+    try:
+        live.apply(machine(VM, running=True), pod(POD))
+        runs(live, vms=(VM,), pods=(POD,))
+        yield live
+    finally:
+        release()
+        live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, POD, "--wait=true")
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ MIGRATION = {
     "spec": {"vmiName": VM},
 }
 RUNNING = 180.0  # seconds in which a machine is there again, on a busy lab
+SETTLED = 120.0  # the same for what Kube-OVN has to do
 
 
 def eip(*eips: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -48,10 +49,12 @@ def live(lab: Lab) -> Iterator[Live]:
     gateway(live)
     mover = machine(VM, running=True)
     del mover["spec"]["template"]["spec"]["nodeSelector"]
-    live.apply(mover)
-    runs(live, (VM,))
-    yield live
-    live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, *PODS, "--wait=true")
+    try:
+        live.apply(mover)
+        runs(live, (VM,))
+        yield live
+    finally:
+        live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, *PODS, "--wait=true")
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def forget_migration(live: Live) -> None:
     live.kubectl("delete", "vmim", "-n", "default", "moves", "--ignore-not-found", "--wait=true")
     ended = ("-l", f"vm.kubevirt.io/name={VM}", "--field-selector=status.phase!=Running", "--wait=true")
     live.kubectl("delete", "pods", "-n", "default", *ended)
-    eventually(lambda: is_tied(live), lambda tied: not tied, 60, "the VM's port is free")
+    eventually(lambda: is_tied(live), lambda tied: not tied, SETTLED, "the VM's port is free")
 
 
 def is_tied(live: Live) -> bool:
@@ -205,9 +208,9 @@ def test_an_eip_on_the_pod_alone_is_lost_at_a_migration_and_cancelling_brings_no
 ) -> None:
     source, _node = launcher(bare)
     bare.patch("pod", source, {"metadata": {"annotations": {EIP: ADDRESS, ROUTED: None}}})
-    eventually(partial(_external, bare), lambda found: found == [ADDRESS], 60, "Kube-OVN's rule")
+    eventually(partial(_external, bare), lambda found: found == [ADDRESS], SETTLED, "Kube-OVN's rule")
     with cancelled(bare):
-        eventually(partial(_external, bare), lambda found: found == [], 60, "the target's routing takes the rule")
+        eventually(partial(_external, bare), lambda found: found == [], SETTLED, "the target's routing takes the rule")
     assert _external(bare) == [], "Kube-OVN makes it again by itself, or this test proves nothing"
     assert good({"vm": VM, "address": ADDRESS})["changed"]
     assert _external(bare) == [ADDRESS]
@@ -255,14 +258,14 @@ def test_a_statefulsets_pod_that_is_made_anew_is_given_its_eip_again_by_the_next
     metadata = {"name": SET, "namespace": "default"}
     bare.apply({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": spec})
     try:
-        eventually(lambda: bare.get("pod", name), bool, 60, f"pod {name}")
+        eventually(lambda: bare.get("pod", name), bool, SETTLED, f"pod {name}")
         runs(bare, pods=(name,))
         good({"pod": name, "address": ADDRESS})
         assert bare.answers(ADDRESS) == [62, 62, 62]
         before = picture(bare)
         uid = (bare.get("pod", name) or {})["metadata"]["uid"]
         bare.kubectl("delete", "pod", "-n", "default", name, "--wait=true")
-        eventually(lambda: _uid(bare, name), lambda now: now not in (None, uid), 60, "the new pod")
+        eventually(lambda: _uid(bare, name), lambda now: now not in (None, uid), SETTLED, "the new pod")
         runs(bare, pods=(name,))
         assert EIP not in noted(bare)[f"Pod {name}"]
         assert _external(bare) == [], "Kube-OVN takes the rule; its overlay address stays the pod's, and so the policy"
@@ -306,12 +309,14 @@ def test_batches_stop_after_a_failure_and_one_bad_item_stops_nobody_else(bare: L
     good(first, last, state="absent")
     at_once = good(first, last, wait=False)
     assert at_once["changed"]
-    eventually(partial(_external, bare), lambda found: found == [ADDRESS, THIRD], 60, "Kube-OVN's rules")
+    eventually(partial(_external, bare), lambda found: found == [ADDRESS, THIRD], SETTLED, "Kube-OVN's rules")
     assert good(first, last)["changed"] is False
     good(last, state="absent")
     bare.kubectl("delete", "pod", "-n", "default", PODS[0], "--wait=true")
-    eventually(partial(_external, bare), lambda found: found == [], 60, "with a plain pod Kube-OVN takes its rule,")
-    eventually(bare.policies, lambda found: not found, 60, "and its policy")
+    eventually(
+        partial(_external, bare), lambda found: found == [], SETTLED, "with a plain pod Kube-OVN takes its rule,"
+    )
+    eventually(bare.policies, lambda found: not found, SETTLED, "and its policy")
     assert good(first, state="absent")["changed"], "its claim outlives it"
 
 

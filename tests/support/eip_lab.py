@@ -38,8 +38,8 @@ def gateway(live: Live) -> None:
     if live.get("configmap", "ovn-external-gw-config", "kube-system") is None:
         metadata = {"name": "ovn-external-gw-config", "namespace": "kube-system"}
         live.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": GATEWAY})
-    eventually(lambda: "ovn-cluster-external" in live.nbctl("show", "ovn-cluster"), bool, 60, "the router port")
-    eventually(lambda: live.ping("10.4.19.254"), bool, 60, "the gateway answers from outside")
+    eventually(lambda: "ovn-cluster-external" in live.nbctl("show", "ovn-cluster"), bool, 120, "the router port")
+    eventually(lambda: live.ping("10.4.19.254"), bool, 120, "the gateway answers from outside")
 
 
 def machine(name: str, running: bool) -> dict[str, Any]:
@@ -67,9 +67,9 @@ def pod(name: str) -> dict[str, Any]:
 def runs(live: Live, vms: tuple[str, ...] = (), pods: tuple[str, ...] = ()) -> None:
     """Wait until they have their network."""
     for name in vms:
-        eventually(partial(live.launcher, name), bool, 120, f"VM {name} runs")
+        eventually(partial(live.launcher, name), bool, 180, f"VM {name} runs")
     for name in pods:
-        eventually(partial(live.annotations, "pod", name), lambda found: ROUTED in found, 120, f"pod {name} runs")
+        eventually(partial(live.annotations, "pod", name), lambda found: ROUTED in found, 180, f"pod {name} runs")
 
 
 def picture(live: Live) -> Picture:

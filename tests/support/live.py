@@ -134,7 +134,7 @@ class Live:
 
     def answers(self, address: str) -> list[int]:
         """Wait until the address answers: the TTLs."""
-        return eventually(lambda: self.ping(address), lambda ttls: len(ttls) == 3, 30, f"{address} answers")
+        return eventually(lambda: self.ping(address), lambda ttls: len(ttls) == 3, 60, f"{address} answers")
 
 
 def _routed(pod: dict[str, Any]) -> bool:

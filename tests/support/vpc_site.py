@@ -117,10 +117,10 @@ def standing(live: Live) -> Iterator[None]:
     gateway(live)
     live.apply(*outside())
     live.apply(*inside())
-    eventually(lambda: f"{VPC}-external" in live.nbctl("show"), bool, 60, "the VPC's router port")
+    eventually(lambda: f"{VPC}-external" in live.nbctl("show"), bool, 120, "the VPC's router port")
     live.apply(pod(FAR, WORKER), pod(NEAR, GATEWAYS[1]))
     for name in (FAR, NEAR):
-        eventually(partial(live.get, "pod", name, NAMESPACE), runs, 120, f"pod {name} runs")
+        eventually(partial(live.get, "pod", name, NAMESPACE), runs, 180, f"pod {name} runs")
     yield
     clear(live)
     live.kubectl("delete", "vm,pod", "-n", NAMESPACE, "--all", "--wait=true")
@@ -135,7 +135,7 @@ def _with_gateway_anew(live: Live) -> None:
     config = live.get("configmap", "ovn-external-gw-config", "kube-system")
     assert config is not None
     live.kubectl("delete", "configmap", "-n", "kube-system", "ovn-external-gw-config")
-    eventually(lambda: "ovn-cluster-external" in live.nbctl("show"), lambda there: not there, 60, "no router port")
+    eventually(lambda: "ovn-cluster-external" in live.nbctl("show"), lambda there: not there, 120, "no router port")
     for kind, name in (("subnet", "external"), ("vlan", "outside"), ("provider-network", "external")):
         live.kubectl("delete", kind, name, "--wait=true")
     metadata = {"name": "ovn-external-gw-config", "namespace": "kube-system"}
