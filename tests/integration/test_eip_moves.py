@@ -125,7 +125,9 @@ def test_a_vm_that_migrates_keeps_its_eip(bare: Live) -> None:
 def migrate(live: Live) -> None:
     """To another node, until the VM answers there at its EIP."""
     old, source = launcher(live)
-    live.apply(MIGRATION)
+    with held(live):  # or it might be over before Kube-OVN has taken note of it
+        live.apply(MIGRATION)
+        eventually(lambda: is_tied(live), bool, RUNNING, "Kube-OVN ties the VM's port to both nodes")
     eventually(lambda: _phase(live), lambda phase: phase == "Succeeded", RUNNING, "the migration")
     _new, target = eventually(lambda: launcher(live), lambda found: found[0] != old, RUNNING, "the new launcher pod")
     # OVN hands packets to both guests until the old one is gone: a connection to that one hangs.
@@ -151,10 +153,10 @@ def _phase(live: Live) -> str | None:
 def cancelled(live: Live) -> Iterator[dict[str, Any]]:
     """A migration that goes on until it is cancelled at the end: its target's pod."""
     source, _node = launcher(live)
-    live.patch("vmi", VM, {"metadata": {"annotations": {HELD: ""}}})
-    try:
+    with held(live):
         live.apply(MIGRATION)
         eventually(lambda: _phase(live), lambda phase: phase == "Running", RUNNING, "the migration is under way")
+        eventually(lambda: is_tied(live), bool, RUNNING, "Kube-OVN ties the VM's port to both nodes")
         [target] = others(live, source)
         yield target
         live.kubectl("delete", "vmim", "-n", "default", "moves", "--wait=true")
@@ -162,8 +164,15 @@ def cancelled(live: Live) -> Iterator[dict[str, Any]]:
         eventually(lambda: others(live, source), lambda found: not found, RUNNING, "the target's pod ends")
         assert _migration(live)["abortStatus"] == "Succeeded"
         assert launcher(live)[0] == source, "it runs where it did"
+
+
+@contextmanager
+def held(live: Live) -> Iterator[None]:
+    """Meanwhile a migration of the VM does not come to its end."""
+    live.patch("vmi", VM, {"metadata": {"annotations": {HELD: ""}}})
+    try:
+        yield
     finally:
-        live.kubectl("delete", "vmim", "-n", "default", "moves", "--ignore-not-found", "--wait=true")
         live.patch("vmi", VM, {"metadata": {"annotations": {HELD: None}}})
 
 
