@@ -18,7 +18,7 @@ T = TypeVar("T")
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 1.0
 # With much to come, a pause is so many times as long as the look before it: whoever does the work needs the processor.
-SHARE, FIRST_SHARE = 10, 2  # at least; after the first look, since two of them are needed to know how fast it goes
+SHARE = 10  # at least
 LARGEST_SHARE = 50  # at most, so that what is looked at in no time is looked at often
 FAR = 30.0  # the longest pause: so often a long run tells how far it is
 
@@ -115,5 +115,7 @@ def _until_end(earlier: tuple[float, int] | None, latest: tuple[float, int] | No
 
 def _rest(look: float, soon: float, first: bool) -> float:
     """Seconds without a look after one that took so long: until half of the way to the end, where that is known."""
+    if first:  # two looks are needed to know how fast it goes
+        return min(SHARE * look, look + LONGEST_PAUSE)
     half = soon / 2 if math.isfinite(soon) else 0.0
-    return max((FIRST_SHARE if first else SHARE) * look, min(half, FAR, LARGEST_SHARE * look))
+    return max(SHARE * look, min(half, FAR, LARGEST_SHARE * look))
