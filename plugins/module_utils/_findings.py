@@ -191,7 +191,8 @@ def _without_row(
     """What is wrong where no rule of the address leads to the holder. real: its overlay address, and the rules."""
     logical, rules = real
     if rules and kind == FIP:
-        others = [one for one in site.holders_at(rules[0].logical_ip) if address in site.asked_by(one, kind)]
+        there = [one for one in site.holders_at(rules[0].logical_ip) if one != holder]  # its own second NIC is not
+        others = [one for one in there if address in site.asked_by(one, kind)]
         whose = f", {others[0]}, which asks for it as well" if others else ""
         text = f"{address} leads to {rules[0].logical_ip}{whose}, and {holder} has {logical}"
         # Of two that ask the one that does not have it has to stop: an address is taken from nobody unasked.

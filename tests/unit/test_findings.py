@@ -112,11 +112,27 @@ def two_stacks(one: World) -> None:
     one.policies = [replace(way, match=match) if way.match.endswith(IP) else way for way in one.policies]
 
 
+def two_nics(one: World) -> None:
+    """Kube-OVN routes the second NIC first, which so gets the rule."""
+    nics = {"extra_nics": ("net1.default.ovn",), "extra_ips": ("10.251.0.2",)}
+    one.pods = {key: replace(pod, **nics) if pod.ip == IP else pod for key, pod in one.pods.items()}
+    one.rules = [rule._replace(logical_ip="10.251.0.2") if rule.logical_ip == IP else rule for rule in one.rules]
+    one.add_policy("10.251.0.2")
+
+
+def test_a_rule_at_a_second_nic_is_told_as_the_holders_own() -> None:
+    one = world()
+    two_nics(one)
+    [finding] = found(one)
+    assert finding.text == f"{EIP} leads to 10.251.0.2, and VirtualMachine default/testing has {IP}"
+
+
 @pytest.mark.parametrize(
     ("spoil", "repair"),
     [
         (asked_twice, {"state": "absent", "eips": [{"address": EIP, "pod": "second", "namespace": "default"}]}),
         (two_stacks, {"state": "absent", "eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
+        (two_nics, {"state": "absent", "eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
         (of_another_port, {"eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
         (template_alone, {"eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
     ],
