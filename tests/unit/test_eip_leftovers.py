@@ -135,8 +135,7 @@ def test_a_dual_stack_pod_whose_eip_was_annotated_by_hand_is_cleaned_wholly() ->
 def test_a_pod_of_two_nics_whose_eip_was_annotated_by_hand_is_cleaned_wholly() -> None:
     """Kube-OVN gives the EIP to the second NIC, which it routes first, and takes back what the first one has."""
     world = World()
-    nics = {"extra_nics": ("net1.default.ovn",), "extra_ips": ("10.251.0.2",)}
-    pod = world.add_pod("a", "10.253.0.2", "10.4.19.101", **nics, routed=True)
+    pod = world.add_pod("a", "10.253.0.2", "10.4.19.101", routed=True, extra_ips=("10.251.0.2",))
     world.add_rule("10.4.19.101", "10.251.0.2")
     for ip in ("10.253.0.2", "10.251.0.2"):
         world.add_policy(ip)

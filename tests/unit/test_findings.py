@@ -114,8 +114,9 @@ def two_stacks(one: World) -> None:
 
 def two_nics(one: World) -> None:
     """Kube-OVN routes the second NIC first, which so gets the rule."""
-    nics = {"extra_nics": ("net1.default.ovn",), "extra_ips": ("10.251.0.2",)}
-    one.pods = {key: replace(pod, **nics) if pod.ip == IP else pod for key, pod in one.pods.items()}
+    pods = {key: pod for key, pod in one.pods.items() if pod.ip == IP}
+    nics, ips = ("net1.default.ovn",), ("10.251.0.2",)
+    one.pods |= {key: replace(pod, extra_nics=nics, extra_ips=ips) for key, pod in pods.items()}
     one.rules = [rule._replace(logical_ip="10.251.0.2") if rule.logical_ip == IP else rule for rule in one.rules]
     one.add_policy("10.251.0.2")
 
