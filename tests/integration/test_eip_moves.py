@@ -22,10 +22,11 @@ from support.live import Live, eventually
 VM, SET, PODS = "moves-vm", "moves-set", ("moves-one", "moves-two")
 ADDRESS, SECOND, THIRD = "10.4.19.170", "10.4.19.171", "10.4.19.172"
 HELD = "lab.kubeovn.core/migration-held"  # what the lab's stand-in for virt-handler goes by
+# As virt-api's webhook would leave it: without the finalizer whoever deletes it cancels nothing.
 MIGRATION = {
     "apiVersion": "kubevirt.io/v1",
     "kind": "VirtualMachineInstanceMigration",
-    "metadata": {"name": "moves", "namespace": "default"},
+    "metadata": {"name": "moves", "namespace": "default", "finalizers": ["kubevirt.io/migrationJobFinalize"]},
     "spec": {"vmiName": VM},
 }
 RUNNING = 180.0  # seconds in which a machine is there again, on a busy lab
