@@ -49,9 +49,9 @@ class Instances:
         if instance["metadata"].get("deletionTimestamp"):
             if pod is not None:
                 self._pods.end(pod)
-            self._patch(instance, {"phase": "Succeeded"})
+            self._write(instance, {"phase": "Succeeded"})
         elif status["phase"] == "Scheduled" and pod is not None and is_running(pod):
-            self._patch(instance, {"phase": "Running", **self._details(instance, pod)})
+            self._write(instance, {"phase": "Running", **self._details(instance, pod)})
 
     def _migrate(self, instance: Object) -> None:
         """This node's share in a migration. Pods go by name: the next one's is there before its state is."""
@@ -64,7 +64,7 @@ class Instances:
             self._clean_up(instance, pod)
         elif state.get("abortRequested"):
             if state.get("sourcePod") == mine:
-                self._patch(instance, {"phase": "Running", "migrationState": cancelled()})
+                self._write(instance, {"phase": "Running", "migrationState": cancelled()})
         elif pod is not None and state.get("targetPod") == mine and is_running(pod):
             self._report(instance, pod)
 
@@ -75,7 +75,7 @@ class Instances:
         if pod is not None and pod["metadata"]["name"] == gone:
             self._pods.end(pod)
         if gone and (instance["metadata"].get("labels") or {}).get(TARGET_LABEL) == self._node:
-            self._patch(instance, {"phase": "Running"}, {TARGET_LABEL: None})
+            self._write(instance, {"phase": "Running"}, {TARGET_LABEL: None})
 
     def _report(self, instance: Object, pod: Object) -> None:
         """How far a migration to this node is."""
@@ -88,7 +88,7 @@ class Instances:
             announce(pod, Guests.of(pod))
             status.update(nodeName=self._node, **self._details(instance, pod))
             labels = {"kubevirt.io/nodeName": self._node}
-        self._patch(instance, status, labels)
+        self._write(instance, status, labels)
 
     @staticmethod
     def _details(instance: Object, pod: Object) -> Object:
@@ -112,23 +112,26 @@ class Instances:
         way = {"migrationMethod": "LiveMigration", "selinuxContext": "none"}
         return {"interfaces": [nic], "conditions": conditions, **way}
 
-    def _patch(self, instance: Object, status: Object, labels: "Optional[Object]" = None) -> None:
-        """virt-controller writes the same object: the resource version makes a lost race a retry."""
-        metadata = instance["metadata"]
-        reached = {"phase": status["phase"], "phaseTransitionTimestamp": now()}
-        stamps = instance["status"].get("phaseTransitionTimestamps") or []
-        if status["phase"] != instance["status"].get("phase"):
-            stamps = [*stamps, reached]
+    def _write(self, instance: Object, status: Object, labels: "Optional[Object]" = None) -> None:
+        """As virt-handler does, the whole object: virt-controller's patches test all of it against what it read.
+
+        A merge patch would take the nulls out of lists. The resource version makes a lost race a retry.
+        """
+        metadata, old = instance["metadata"], instance["status"]
+        new = {**old, **status}
+        if "migrationState" in status:
+            new["migrationState"] = {**state_of(instance), **status["migrationState"]}
+        if status["phase"] != old.get("phase"):
+            reached = {"phase": status["phase"], "phaseTransitionTimestamp": now()}
+            new["phaseTransitionTimestamps"] = [*(old.get("phaseTransitionTimestamps") or []), reached]
+        marked = {**(metadata.get("labels") or {}), **(labels or {})}
+        kept = {key: value for key, value in marked.items() if value is not None}
         path = "/apis/kubevirt.io/v1/namespaces/%s/virtualmachineinstances/%s" % (
             metadata["namespace"],
             metadata["name"],
         )
-        body = {
-            "metadata": {"resourceVersion": metadata["resourceVersion"], **({"labels": labels} if labels else {})},
-            "status": {**status, "phaseTransitionTimestamps": stamps},
-        }
         try:
-            self._api.request("MERGE", path, body)
+            self._api.request("PUT", path, {**instance, "metadata": {**metadata, "labels": kept}, "status": new})
             told = " ".join(sorted(status.get("migrationState") or [status["phase"]]))
             log("instance %s/%s reported %s" % (metadata["namespace"], metadata["name"], told))
         except ApiError as error:
