@@ -87,9 +87,10 @@ def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Callab
     return open_it
 
 
-@pytest.fixture
-def small(opened: Callable[[str], Browser]) -> Browser:
-    return opened("10")
+@pytest.fixture(params=PAGES)
+def report(opened: Callable[[str], Browser], request: pytest.FixtureRequest) -> Browser:
+    """The page of each size."""
+    return opened(request.param)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -116,47 +117,48 @@ def test_it_fits_the_window(opened: Callable[[str], Browser], name: str, width: 
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_every_text_stands_out(small: Browser, dark: bool) -> None:
-    small.show(1280, dark=dark)
-    colour = small.run("getComputedStyle(document.body).backgroundColor")
+def test_every_text_stands_out(report: Browser, dark: bool) -> None:
+    report.show(1280, dark=dark)
+    colour = report.run("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, colour[4:-1].split(","))) < 3 * 64) == dark, colour
-    found = small.run(FAINT)
+    found = report.run(FAINT)
     assert found["seen"] > 60
     assert not found["faint"]
 
 
-def test_on_paper_all_is_there(small: Browser) -> None:
-    small.show(690, dark=True, media="print")  # the width of a sheet
-    assert small.run("getComputedStyle(document.querySelector('#eips tbody tr')).display") == "table-row"
-    assert small.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert not small.run(
+@pytest.mark.parametrize("report", ["10", pytest.param("1000", marks=pytest.mark.full)], indirect=True)
+def test_on_paper_all_is_there(report: Browser) -> None:
+    report.show(690, dark=True, media="print")  # the width of a sheet
+    assert report.run("getComputedStyle(document.querySelector('#eips tbody tr')).display") == "table-row"
+    assert report.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not report.run(
         "[...document.querySelectorAll('nav,.tools,.skip,.repair button')].some(one => one.checkVisibility())"
     )
     folded = "[...document.querySelectorAll('details .inside')].filter(one => !one.getBoundingClientRect().height)"
-    assert small.run(f"{folded}.length") == 0
-    assert small.run("document.querySelector('#eips thead').innerText.includes('Overlay address')")
-    small.show(1280)
-    assert small.pdf().startswith(b"%PDF")
+    assert report.run(f"{folded}.length") == 0
+    assert report.run("document.querySelector('#eips thead').innerText.includes('Overlay address')")
+    report.show(1280)
+    assert report.pdf().startswith(b"%PDF")
 
 
-def test_the_keyboard_reaches_all_of_it(small: Browser) -> None:
+def test_the_keyboard_reaches_all_of_it(report: Browser) -> None:
     """First the skip link; it leads past everything to the table; every stop shows that it has the focus."""
-    small.show(1280)
-    small.run("document.activeElement.blur(), scrollTo(0, 0), history.replaceState(null, '', location.pathname)")
-    small.press("Tab", 9)
-    assert small.run("document.activeElement.className") == "skip"
-    assert small.run("document.activeElement.getBoundingClientRect().left") >= 0
-    small.press("Enter", 13, "\r")
-    assert small.run("location.hash") == "#eips"
+    report.show(1280)
+    report.run("document.activeElement.blur(), scrollTo(0, 0), history.replaceState(null, '', location.pathname)")
+    report.press("Tab", 9)
+    assert report.run("document.activeElement.className") == "skip"
+    assert report.run("document.activeElement.getBoundingClientRect().left") >= 0
+    report.press("Enter", 13, "\r")
+    assert report.run("location.hash") == "#eips"
     stops = []
     for _stop in range(7):
-        small.press("Tab", 9)
-        stops.append(small.run("document.activeElement.id || document.activeElement.textContent"))
-        assert small.run("getComputedStyle(document.activeElement).outlineWidth") == "3px", stops
+        report.press("Tab", 9)
+        stops.append(report.run("document.activeElement.id || document.activeElement.textContent"))
+        assert report.run("getComputedStyle(document.activeElement).outlineWidth") == "3px", stops
     assert stops == ["all", "search", "Address", "Holder", "Node", "Overlay address", "Health"]
-    small.press("Enter", 13, "\r")
-    assert small.run("document.querySelector('#eips th[aria-sort]').textContent") == "Health"
-    assert small.run("document.querySelector('#eips tbody .chip').className") == "chip error"
+    report.press("Enter", 13, "\r")
+    assert report.run("document.querySelector('#eips th[aria-sort]').textContent") == "Health"
+    assert report.run("document.querySelector('#eips tbody .chip').className") == "chip error"
 
 
 def test_the_table_is_sorted_and_filtered(opened: Callable[[str], Browser]) -> None:

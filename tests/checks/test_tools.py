@@ -83,5 +83,17 @@ def test_antsibull_docs(collections_path: str) -> None:
     )
 
 
+def test_the_plugins_documentation_is_rendered(tmp_path: Path) -> None:
+    """`make docs`: a page for each plugin and role, with what its options are."""
+    run([TOP / "tests" / "tools" / "docs", tmp_path], timeout=600)
+    pages = {path.stem: path.read_text() for path in (tmp_path / "html").rglob("*.html")}
+    wanted = {f"{path.stem}_module" for path in (TOP / "plugins" / "modules").glob("ovn_*.py")}
+    wanted |= {f"{path.stem}_filter" for path in (TOP / "plugins" / "filter").glob("*.yml")}
+    wanted |= {f"{path.name}_role" for path in (TOP / "roles").iterdir()} | {"kubeovn_eip_inventory", "index"}
+    assert wanted <= pages.keys(), sorted(wanted - pages.keys())
+    assert "max_disruption" in pages["ovn_external_gw_module"]
+    assert "vm_eip_wait_timeout" in pages["vm_eip_role"]
+
+
 def test_changelog() -> None:
     run([BIN / "antsibull-changelog", "lint"])
