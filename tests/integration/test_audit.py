@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from support.ansible import BIN
-from support.eip_lab import gateway
+from support.eip_lab import gateway, pod, restart_controller, runs
 from support.lab import Lab
-from support.live import Live
+from support.live import Live, eventually
 from support.prometheus import parse
 
+POD, ADDRESS = "audit-pod", "10.4.19.186"
 DOUBLE, NOBODY, NOBODY_ELSE = "10.4.19.185", "10.253.255.240", "10.253.255.241"
 CHANGED = re.compile(r"^localhost +: .* changed=(\d+)", re.MULTILINE)
 
@@ -124,6 +125,57 @@ def test_it_ends_with_a_failure_when_something_is_wrong_and_tells_what_has_chang
     ran = play("audit", {**compared, "kubeovn_audit_fail_on_change": True})
     assert ran.status == 2
     assert "differences from before" in ran.output
+
+
+@pytest.fixture
+def attached(live: Live) -> Iterator[dict[str, Any]]:
+    """A pod with an EIP, and the version that OVN's pod tells: the variables that attach it."""
+    eips = {"kubeovn_eips": [{"address": ADDRESS, "pod": POD}]}
+    try:
+        live.apply(pod(POD))
+        runs(live, pods=(POD,))
+        ran = play("attach_eips", eips)
+        assert ran.status == 0, ran.output
+        yield eips
+    finally:
+        _tell_version(live, "v1.14.10")
+        play("release_eips", eips)
+        live.kubectl("delete", "pod", POD, "-n", "default", "--ignore-not-found")
+
+
+def _tell_version(live: Live, version: str) -> None:
+    image = f"ovn-central=docker.io/kubeovn/kube-ovn:{version}"
+    live.kubectl("set", "image", "-n", "kube-system", "pod/ovn-central-lab", image)
+
+
+@pytest.mark.full
+def test_around_an_upgrade_it_tells_what_that_has_broken_and_nothing_else(
+    live: Live, attached: dict[str, Any], tmp_path: Path
+) -> None:
+    """What an upgrade does to a site: the controller starts anew, and the pods are of another version."""
+    before: dict[str, Any] = {"kubeovn_audit_before": str(tmp_path / "before.json"), "kubeovn_audit_fail_on": "never"}
+    before["kubeovn_audit_fail_on_change"] = True
+    ran = play("audit", {"kubeovn_audit_snapshot": str(tmp_path / "before.json"), "kubeovn_audit_fail_on": "never"})
+    assert ran.status == 0, ran.output
+    ran = play("audit", before)
+    assert ran.status == 0, ran.output
+    assert "Kube-OVN was" not in ran.output
+
+    restart_controller(live)
+    eventually(live.policies, lambda found: not found, 120, "it takes all policies when it starts")
+    _tell_version(live, "v1.15.0")
+    ran = play("audit", before)
+    assert ran.status == 2
+    assert "Kube-OVN was v1.14.10, is v1.15.0" in ran.output
+    told = re.findall(r"changed (\w+) (.*?): .* -> (gone|error)", ran.output)
+    assert told == [("policy", ADDRESS, "gone"), ("finding", f"missing_reroute {ADDRESS}", "error")], ran.output
+    assert "2 differences from before" in ran.output
+
+    eventually(lambda: play("attach_eips", attached), lambda ran: ran.status == 0, 180, "the controller leads again")
+    ran = play("audit", before)
+    assert ran.status == 0, ran.output
+    assert "Kube-OVN was v1.14.10, is v1.15.0" in ran.output
+    assert "changed " not in ran.output.partition("TASK [What was found]")[2].partition("TASK")[0]
 
 
 def test_with_the_nodes_asked_a_link_that_is_down_is_told(live: Live) -> None:

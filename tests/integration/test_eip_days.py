@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import pytest
 import yaml
-from support.commands import run
 from support.eip_lab import (
     CLAIMS,
     EIP,
@@ -29,11 +27,12 @@ from support.eip_lab import (
     noted,
     picture,
     pod,
+    restart_controller,
     runs,
     table,
 )
 from support.fleet import alone
-from support.lab import LAB, Lab
+from support.lab import Lab
 from support.live import Live, eventually
 
 VM, POD, SHOP = "days-vm", "days-pod", "days-shop"
@@ -246,13 +245,6 @@ def test_policies_that_a_restarted_controller_takes_are_made_again(bare: Bare) -
     good({"vm": VM}, {"pod": POD}, state="absent")
     routes = table(live, "Logical_Router_Static_Route", "ip_prefix,policy")
     assert not [row for row in routes if "src-ip" in row], "the routes go with the EIPs"
-
-
-def restart_controller(live: Live) -> None:
-    """Kube-OVN's controller ends hard, and `lab up` starts the one part that does not run."""
-    line = next(line for line in live.lab.run("status").splitlines() if line.split()[:1] == ["kube-ovn-controller"])
-    os.kill(int(line.split("pid ")[1].split()[0]), signal.SIGKILL)
-    run([LAB, "up", "--name", live.lab.name])
 
 
 def test_pruning_takes_what_is_proven_and_tells_of_the_rest(bare: Bare) -> None:

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import uuid
 from functools import partial
 from typing import Any
 
 import yaml
 
-from support.commands import TOP
+from support.commands import TOP, run
+from support.lab import LAB
 from support.live import Live, eventually
 
 GATEWAYS = ("jah-k3s-h100-001", "jah-k3s-h100-002", "jah-k3s-h100-003")
@@ -70,6 +73,13 @@ def runs(live: Live, vms: tuple[str, ...] = (), pods: tuple[str, ...] = ()) -> N
         eventually(partial(live.launcher, name), bool, 180, f"VM {name} runs")
     for name in pods:
         eventually(partial(live.annotations, "pod", name), lambda found: ROUTED in found, 180, f"pod {name} runs")
+
+
+def restart_controller(live: Live) -> None:
+    """Kube-OVN's controller ends hard, and `lab up` starts the one part that does not run."""
+    line = next(line for line in live.lab.run("status").splitlines() if line.split()[:1] == ["kube-ovn-controller"])
+    os.kill(int(line.split("pid ")[1].split()[0]), signal.SIGKILL)
+    run([LAB, "up", "--name", live.lab.name])
 
 
 def picture(live: Live) -> Picture:
