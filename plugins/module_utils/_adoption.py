@@ -8,9 +8,10 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+CLAIMING = ("create_namespace", "claim")  # steps that an adoption takes, too
 OPTIONS = {"VirtualMachine": "vm", "Pod": "pod", "Deployment": "deployment"}
 
 
@@ -30,9 +31,12 @@ def adoptable(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def adoption(
-    plan: Mapping[str, Any], gateway: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]
+    plan: Mapping[str, Any],
+    gateway: Mapping[str, Any],
+    nodes: Mapping[str, Mapping[str, Any]],
+    asked: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The claims that were to be made, and what differs from what the inventory asks for."""
+    """The claims that were to be made, and what differs from what the inventory asks for: `asked`, its EIPs' plan."""
     differences = [f"gateway: {step['text']}" for step in gateway.get("plan") or ()]
     for node, result in nodes.items():
         if "gateway" not in result:
@@ -45,7 +49,21 @@ def adoption(
         if more:
             differences.append(f"{holder}: {more} would change, so it was not taken over; give it to ovn_eip")
     differences += [f"{one['path']}: {one['text']}" for one in plan.get("problems") or ()]
+    differences += _of_inventory(plan.get("eips") or (), asked or {})
     return {"claims": [eip["address"] for eip in adoptable(plan)], "differences": differences}
+
+
+def _of_inventory(annotated: Sequence[Mapping[str, Any]], asked: Mapping[str, Any]) -> list[str]:
+    """What the inventory's EIPs would change but claims, and which addresses it does not know."""
+    steps = [step for step in asked.get("plan") or () if step["action"] not in CLAIMING]
+    known = {(_name(eip["holder"]), eip["kind"]) for eip in asked.get("eips") or ()}
+    refused = "problems" in asked and "eips" not in asked  # as a whole, so that nobody knows who is in it
+    strange = [eip for eip in annotated if (_name(eip["holder"]), eip["kind"]) not in known and not refused]
+    return [
+        *(f"kubeovn_eips: {step['text']}" for step in steps),
+        *(f"kubeovn_eips: {one['path']}: {one['text']}" for one in asked.get("problems") or ()),
+        *(f"kubeovn_eips: {_name(eip['holder'])} has {eip['address']}, and is not in it" for eip in strange),
+    ]
 
 
 def _changes(plan: Mapping[str, Any]) -> dict[str, set[str]]:

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from support.commands import TOP
+from support.commands import TOP, VENV
 
 PLAYBOOKS = TOP / "playbooks"
 SPECS: dict[str, dict[str, Any]] = yaml.safe_load((PLAYBOOKS / "vars" / "arguments.yml").read_text())[
@@ -68,10 +71,10 @@ def test_each_specification_is_one(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_playbook_is_listed_and_checks_its_variables(name: str) -> None:
     assert f"`kubeovn.core.{name}`" in README
+    assert name in SPECS
     text = (PLAYBOOKS / f"{name}.yml").read_text()
-    if name in SPECS:
-        assert f"playbook_name: {name}" in text
-        assert "tasks/arguments.yml" in text
+    assert f"playbook_name: {name}" in text
+    assert "tasks/arguments.yml" in text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,6 +84,58 @@ def test_the_clusters_plays_run_on_the_pattern(name: str) -> None:
     hosts = {play["hosts"] for play in plays if "hosts" in play}
     pattern = "{{ kubeovn_clusters | default('kubeovn_clusters' if 'kubeovn_clusters' in groups else 'localhost') }}"
     assert hosts <= {"gateway_nodes", pattern}
+
+
+# --- what is refused before anything is done: of two clusters, neither of which can be reached
+
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+CLUSTERS = {"all": {"children": {"kubeovn_clusters": {"hosts": {"east": {}, "west": {}}, "vars": LOCAL}}}}
+
+
+@pytest.fixture
+def said(collections_path: str, tmp_path: Path) -> Callable[..., str]:
+    """What a playbook says that fails."""
+    inventory = tmp_path / "clusters.yml"
+    inventory.write_text(yaml.safe_dump(CLUSTERS))
+
+    def run_it(name: str, **variables: Any) -> str:
+        argv = [
+            VENV / "bin" / "ansible-playbook",
+            "-i",
+            inventory,
+            f"kubeovn.core.{name}",
+            f"-e{json.dumps(variables)}",
+        ]
+        nowhere = {"K8S_AUTH_HOST": "https://127.0.0.1:1", "K8S_AUTH_API_KEY": "none", "ANSIBLE_NOCOLOR": "1"}
+        env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections_path, "K8S_AUTH_KUBECONFIG": "", **nowhere}
+        done = subprocess.run(list(map(str, argv)), cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stdout + done.stderr
+        return re.sub(r"\s+", " ", done.stdout + done.stderr)
+
+    return run_it
+
+
+def test_misspelt_variables_and_one_file_of_two_clusters_are_refused(said: Callable[..., str], tmp_path: Path) -> None:
+    told = said("audit", kubeovn_audit_metric="x", kubeovn_audit_snapshot=str(tmp_path / "seen.json"))
+    assert "kubeovn_audit_metric: playbook kubeovn.core.audit has no such variable" in told
+    assert f"kubeovn_audit_snapshot=localhost:{tmp_path}/seen.json: several clusters would write this file" in told
+    assert "does not answer" not in told
+
+
+def test_a_wrong_value_is_refused(said: Callable[..., str]) -> None:
+    told = said("report", kubeovn_report_nodes="perhaps", kubeovn_report_file="{{ inventory_hostname }}.html")
+    assert "kubeovn_report_nodes" in told
+    assert "does not answer" not in told
+
+
+def test_a_file_for_each_cluster_is_not_refused(said: Callable[..., str], tmp_path: Path) -> None:
+    """So the clusters are asked."""
+    files = str(tmp_path / "{{ inventory_hostname }}.json")
+    told = said("audit", kubeovn_audit_snapshot=files, kubeovn_audit_metrics_host="{{ inventory_hostname }}")
+    assert "would write this file" not in told
+    assert told.count("https://127.0.0.1:1 does not answer") >= 2
+    alone = said("report", kubeovn_clusters="east", kubeovn_report_file=str(tmp_path / "report.html"))
+    assert "https://127.0.0.1:1 does not answer" in alone
 
 
 # --- Molecule

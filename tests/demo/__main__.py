@@ -191,6 +191,9 @@ def _report(env: dict[str, str], step: Step, reports: Path) -> None:
         step.require(
             lost in text and silence in text, f"it shows {target['address']}: {lost} lost, silent for {silence}"
         )
+    picture = text[text.index('<svg class="site wide"') : text.index("</svg>")]
+    shown = (measured["active_gateway"], "10.4.19.101", "testing", "jah-k3s-l40s-001")
+    step.require(all(f">{name}</text>" in picture for name in shown), f"its picture has {', '.join(shown)}")
     step.saw(f"report of this site, for a browser: {page}")
 
 

@@ -37,6 +37,7 @@ ELSEWHERE = {
 NOWHERE = {"docs/awx.md": "needs an AWX"}
 # They take gateways out of service or away, which takes minutes.
 LONG = (
+    "kubeovn.core.adopt",
     "kubeovn.core.drain_gateway",
     "kubeovn.core.rolling_maintenance",
     "kubeovn.core.failover_test",
@@ -118,6 +119,7 @@ class Desk:
         (self.folder / "site.kubeovn_eip.yml").write_text("plugin: kubeovn.core.kubeovn_eip\n")
         (self.folder / "failover.json").write_text(json.dumps(MEASURED[0]))
         (self.folder / "upgrade.yml").write_text("- ansible.builtin.command: hostname\n  changed_when: false\n")
+        shutil.copy(TOP / "tests" / "integration" / "nics.yml", self.folder)
         (self.folder / "exporter").mkdir()
         for name in ("config", "east", "west"):
             self._file(f"home/.kube/{name}", Path(os.environ["K8S_AUTH_KUBECONFIG"]).read_text())

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.kubeovn.core.plugins.module_utils._adoption import adoptable, adoption
+from ansible_collections.kubeovn.core.plugins.module_utils._adoption import CLAIMING, adoptable, adoption
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLAIM, HOME
 
 
 def eip(name: str, address: str, kind: str = "VirtualMachine") -> dict[str, Any]:
@@ -45,7 +46,8 @@ def test_nothing_to_adopt() -> None:
 def test_all_that_differs_is_told() -> None:
     gateway = {"plan": [{"text": "set the router port's MAC"}]}
     faulty = {"gateway": {"missing": ["no patch port"]}, "nic": {"name": "enp8s0", "unprepared": ["has MTU 9000"]}}
-    told = adoption(PLAN, gateway, {"g1": NODE, "g2": faulty, "g3": {"unreachable": True, "msg": "timed out"}})
+    nodes = {"g1": NODE, "g2": faulty, "g3": {"unreachable": True, "msg": "timed out"}}
+    told = adoption(PLAN, gateway, nodes, {"eips": PLAN["eips"], "plan": []})
     assert told["claims"] == ["10.4.19.101"]
     assert told["differences"] == [
         "gateway: set the router port's MAC",
@@ -59,3 +61,37 @@ def test_all_that_differs_is_told() -> None:
 
 def test_a_site_as_asked_has_no_differences() -> None:
     assert adoption({"eips": []}, {"plan": []}, {"g1": NODE}) == {"claims": [], "differences": []}
+    annotated = {"eips": [eip("whole", "10.4.19.101")]}
+    asked = {"eips": annotated["eips"], "plan": [{"action": "claim", "text": "claim 10.4.19.101 for it"}]}
+    assert adoption(annotated, {"plan": []}, {"g1": NODE}, asked)["differences"] == []
+
+
+def test_eips_that_the_inventory_has_otherwise_or_not_at_all_are_told() -> None:
+    annotated = {"eips": [eip("whole", "10.4.19.105"), eip("forgotten", "10.4.19.106", "Pod")]}
+    asked = {
+        "eips": [eip("whole", "10.4.19.101"), eip("other", "10.4.19.107")],
+        "plan": [
+            {"action": "claim", "text": "claim 10.4.19.101 for it"},
+            {"action": "annotate_pod", "text": "change eip from 10.4.19.105 to 10.4.19.101"},
+        ],
+        "problems": [{"path": "eips[1].vm", "text": "there is no such machine"}],
+    }
+    assert adoption(annotated, {"plan": []}, {}, asked)["differences"] == [
+        "kubeovn_eips: change eip from 10.4.19.105 to 10.4.19.101",
+        "kubeovn_eips: eips[1].vm: there is no such machine",
+        "kubeovn_eips: Pod default/forgotten has 10.4.19.106, and is not in it",
+    ]
+
+
+def test_an_inventory_that_is_refused_is_told_and_nobody_is_called_a_stranger() -> None:
+    annotated = {"eips": [eip("whole", "10.4.19.105")]}
+    asked = {"failed": True, "problems": [{"path": "eips[0].address", "text": "10.9.9.9 is outside of the subnet"}]}
+    told = adoption(annotated, {"plan": []}, {}, asked)["differences"]
+    assert told == ["kubeovn_eips: eips[0].address: 10.9.9.9 is outside of the subnet"]
+    assert adoption(annotated, {"plan": []}, {}, {"skipped": True})["differences"] == [
+        "kubeovn_eips: VirtualMachine default/whole has 10.4.19.105, and is not in it"
+    ]
+
+
+def test_steps_of_claims_have_the_names_that_are_left_out() -> None:
+    assert {HOME, CLAIM} == set(CLAIMING)
