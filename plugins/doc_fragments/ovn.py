@@ -47,6 +47,8 @@ options:
   ovn_timeout:
     description:
       - Seconds in which a database has to answer.
+      - Through the API server (V(exec)) the command gets as many, and the API server five more. What only reads is then
+        tried once more, at whichever pod leads by then.
     type: int
     default: 10
   switch:

@@ -204,8 +204,8 @@ class Cluster:
             raise
         return True
 
-    def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout: float = 30.0) -> str:
-        """Run a command in a container: its standard output. Another code than 0 is an error."""
+    def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout: float) -> str:
+        """Run a command in a container: its standard output. Another code than 0 is an error, so is more time."""
         if any(name.lower().startswith("impersonate-") for name, value in self._headers):
             raise ClusterError(
                 f"exec into pod {namespace}/{pod} cannot impersonate a user",

@@ -55,6 +55,7 @@ CENTRAL_NAMESPACE = "kube-system"
 CENTRAL_CONTAINER = "ovn-central"
 LEADER_LABELS = {NB_DATABASE: "ovn-nb-leader=true", SB_DATABASE: "ovn-sb-leader=true"}
 
+EXEC_SLACK = 5.0  # seconds that an exec may take longer than the command that it runs was given
 FEW_PORTS = 16  # up to so many ports are asked for one by one; above, all bindings are read at once
 
 OWNED = ("nat", "policies", "static_routes")  # columns of a router that name rows of its own
@@ -201,7 +202,7 @@ def open_ovn(params: Mapping[str, Any], cluster: Cluster) -> Northbound:
         raise OvsdbError(f"ovn_timeout: {timeout:g} is less than nothing", path="ovn_timeout", hint="seconds, as 10")
     if way == "exec" or (way == "auto" and not any(endpoints.values())):
         clients = [
-            Client(ExecTransport(_Leader(cluster, database).run, timeout=timeout), database)
+            Client(ExecTransport(_Leader(cluster, database, timeout + EXEC_SLACK).run, timeout=timeout), database)
             for database in (NB_DATABASE, SB_DATABASE)
         ]
         return Northbound(clients[0], clients[1], names)
@@ -220,8 +221,9 @@ def open_ovn(params: Mapping[str, Any], cluster: Cluster) -> Northbound:
 class _Leader:
     """The ovn-central pod that leads one database; it is looked up again after a failure, as leaders move."""
 
-    def __init__(self, cluster: Cluster, database: str) -> None:
+    def __init__(self, cluster: Cluster, database: str, timeout: float) -> None:
         self._cluster = cluster
+        self._timeout = timeout
         self._label = LEADER_LABELS[database]
         self._pod = ""
 
@@ -238,7 +240,7 @@ class _Leader:
                 )
             self._pod = ready[0]
         try:
-            return self._cluster.exec(CENTRAL_NAMESPACE, self._pod, CENTRAL_CONTAINER, argv)
+            return self._cluster.exec(CENTRAL_NAMESPACE, self._pod, CENTRAL_CONTAINER, argv, self._timeout)
         except ClusterError as error:
             pod, self._pod = self._pod, ""
             hint = "or reach OVN by nb_endpoint and sb_endpoint"

@@ -144,7 +144,7 @@ def test_impersonation_names_each_group(server: Server) -> None:
 
 def test_exec_cannot_impersonate(server: Server) -> None:
     with pytest.raises(ClusterError, match="ovn_connection=tcp"):
-        cluster(server, impersonate_user="ann").exec("kube-system", "p", "c", ["true"])
+        cluster(server, impersonate_user="ann").exec("kube-system", "p", "c", ["true"], 5)
     assert server.requests == []
 
 
