@@ -19,6 +19,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import (
     abandoned_rule,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import (
+    KINDS,
     Objects,
     OvnEipView,
     RuleView,
@@ -50,16 +51,15 @@ def prune_objects(site: Site) -> Pruned:
     steps = [
         step for rule, holder in rules.items() for step in abandoned_rule(rule, _request(rule, holder, seen), seen)
     ]
-    unclear, going, staying = list(_unclear(seen, site)), set(), {}
+    unclear = [Problem(f"{KINDS[one.resource]} {one.name}", text, HAND_HINT) for one, text in unexplained_objects(site)]
+    unclear += _doubtful(seen, site)
+    going, staying = set(), {}
     for eip in seen.eips:
         claim = site.claims.get(eip.address)
         gone = _all_gone(claim, site)
-        if eip.type != "nat" or (claim is not None and not gone):
+        if eip.type != "nat" or claim is None or not gone:
             continue
-        if claim is None:
-            if eip.managed and not [rule for rule in seen.users_of(eip) if rule not in rules]:
-                unclear.append(Problem(f"OvnEip {eip.name}", f"{eip.address} is claimed for nobody", HAND_HINT))
-        elif why := _why_kept(eip, rules, seen):
+        if why := _why_kept(eip, rules, seen):
             staying[eip.address] = why
         else:
             going.add(eip.address)
@@ -77,7 +77,7 @@ def _request(rule: RuleView, holder: Holder, seen: Objects) -> Eip:
 def _abandoned(seen: Objects, site: Site) -> Iterable[tuple[RuleView, Holder]]:
     """The collection's rules whose holders are gone."""
     for rule in seen.rules:
-        holder = holder_named(rule.holder) if rule.managed else None
+        holder = _noted(rule)
         if holder is not None and gone_of([holder], site)[0]:
             yield rule, holder
 
@@ -97,17 +97,32 @@ def _why_kept(eip: OvnEipView, going: Collection[RuleView], seen: Objects) -> st
     return f"{others[0]} still uses OvnEip {eip.name}" if others else None
 
 
-def _unclear(seen: Objects, site: Site) -> Iterable[Problem]:
-    """Rules that lead to nobody, and do not say whose they are."""
+def unexplained_objects(site: Site) -> Iterable[tuple[OvnEipView | RuleView, str]]:
+    """Rules that lead to nobody and do not say whose they are, and our OvnEips of nobody; with what is odd of each."""
+    seen = site.observed.objects or Objects()
     for rule in seen.rules:
-        noted = holder_named(rule.holder) if rule.managed else None
-        if noted is not None:
-            doubt = gone_of([noted], site)[1]
-            if doubt and (seen.address_of(rule) or "") not in site.claims:  # else its claim is told of
-                yield Problem(str(rule), *doubt)
-        elif not rule.deleting and leads_nowhere(rule, seen):
+        if not rule.deleting and not _noted(rule) and leads_nowhere(rule, seen):
             where = rule.ip_name or rule.done_ip or rule.logical_ip
-            yield Problem(str(rule), f"{seen.address_of(rule)} leads to {where}, which nobody has", HAND_HINT)
+            yield rule, f"{seen.address_of(rule)} leads to {where}, which nobody has"
+    going = dict(_abandoned(seen, site))
+    for eip in seen.eips:
+        free = eip.type == "nat" and eip.managed and eip.address not in site.claims
+        if free and all(rule in going for rule in seen.users_of(eip)):
+            yield eip, f"{eip.address} is claimed for nobody"
+
+
+def _noted(rule: RuleView) -> Holder | None:
+    """The holder that one of the collection's rules names."""
+    return holder_named(rule.holder) if rule.managed else None
+
+
+def _doubtful(seen: Objects, site: Site) -> Iterable[Problem]:
+    """Rules of which it cannot be told whether their holder is gone, where no claim is told of for that."""
+    for rule in seen.rules:
+        noted = _noted(rule)
+        doubt = gone_of([noted], site)[1] if noted else None
+        if doubt and (seen.address_of(rule) or "") not in site.claims:
+            yield Problem(str(rule), *doubt)
 
 
 def leads_nowhere(rule: RuleView, seen: Objects) -> bool:

@@ -11,6 +11,7 @@ Private to this collection: no promise is made to other users.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,13 +44,19 @@ NODES_KEY = "external-gw-nodes"
 
 # code -> (severity, what it breaks)
 CODES = {
-    "duplicate_external_address": (ERROR, "which holder answers at the address is left to chance"),
+    "duplicate_external_address": (
+        ERROR,
+        "which row counts is left to chance, and Kube-OVN gets done with no pod that asks for the address",
+    ),
     "two_addresses_on_holder": (ERROR, "which address the holder's packets come from is left to chance"),
     "stale_row": (ERROR, "the address leads to nobody, or to a pod that did not ask for it"),
     "unexplained_row": (WARNING, "the address is taken, and nothing in Kubernetes asks for it"),
     "unexplained_policy": (WARNING, "the next pod with this overlay address is sent where nobody asked for"),
     "orphan_policy": (WARNING, "the next pod with this overlay address is sent to the physical gateway"),
     "claim_without_holder": (WARNING, "nobody else gets the address"),
+    "stale_object": (ERROR, "the address leads to nobody, or to a pod that did not ask for it"),
+    "orphan_ovn_eip": (WARNING, "nobody else gets the address"),
+    "unexplained_object": (WARNING, "the address is taken for nobody"),
     "eip_without_row": (ERROR, "the holder does not have the address that its annotation names"),
     "row_elsewhere": (ERROR, "the address leads to somebody else than the holder that asks for it"),
     "missing_reroute": (ERROR, "no policy sends the holder's packets to the physical gateway"),
@@ -121,11 +128,13 @@ def _misplaced(site: Site, config: Mapping[str, str]) -> Iterable[Finding]:
 def _shared(site: Site) -> Iterable[Finding]:
     """Addresses of two rules, and holders of two addresses."""
     for address, rules in site.rules_by_external.items():
-        floating = [rule for rule in rules if is_eip_rule(rule)]
-        if len(rules) > 1 and floating:
-            ends = ", ".join(sorted(f"{rule.type} {rule.logical_ip}" for rule in rules))
-            extra = next((rule for rule in floating if is_unexplained(rule, site)), floating[-1])
-            yield Finding("duplicate_external_address", f"{address} leads to {ends}", _deletion(extra), address)
+        surplus = [rule for rule in rules if is_eip_rule(rule)] or _twins(rules) if len(rules) > 1 else []
+        if surplus:
+            ends = Counter(f"{rule.type} {rule.logical_ip}" for rule in rules)
+            words = [end if count == 1 else f"{end} ({count} times)" for end, count in sorted(ends.items())]
+            extra = next((rule for rule in surplus if is_unexplained(rule, site)), surplus[-1])
+            text = f"{address} leads to {', '.join(words)}"
+            yield Finding("duplicate_external_address", text, _deletion(extra), address)
     for logical, rules in site.rules_by_logical.items():
         addresses = sorted({rule.external_ip for rule in rules if is_eip_rule(rule)})
         if len(addresses) > 1:
@@ -134,6 +143,15 @@ def _shared(site: Site) -> Iterable[Finding]:
             extra = next((one for one in rules if is_eip_rule(one) and one.external_ip not in asked), rules[-1])
             text = f"{holder or logical} has {' and '.join(addresses)}"
             yield Finding("two_addresses_on_holder", text, _deletion(extra), extra.external_ip, holder)
+
+
+def _twins(rules: Sequence[NatRule]) -> list[NatRule]:
+    """Of rules of one external address those of a single overlay address that is in more than one of a type.
+
+    A SNAT address may have many holders, but each once. Rules for networks may differ in what is not read.
+    """
+    there = Counter((rule.type, rule.logical_ip) for rule in rules)
+    return [rule for rule in rules if there[rule.type, rule.logical_ip] > 1 and "/" not in rule.logical_ip]
 
 
 def _left(site: Site) -> Iterable[Finding]:

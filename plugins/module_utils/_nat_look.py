@@ -31,6 +31,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     ClusterError,
     Resource,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import RULE_RESOURCES, objects_seen
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Objects
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
     BY_ROW,
@@ -40,9 +42,11 @@ from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
     gateway_findings,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import link_findings, mtu_findings
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_objects import object_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     DEFAULT_VPC,
+    NAT_TYPES,
     Claim,
     GatewayNode,
     Ovn,
@@ -64,6 +68,11 @@ from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
 )
 
 ABSENT, FORBIDDEN = 404, 403
+# Of so many EIPs a NAT row each is read with its identity, so that one that is there twice comes twice: the pods that
+# have them take far longer to list. Of more it would cost the server half as much again.
+FEW_RULES = 5000
+
+Listed = Mapping[Resource, Sequence[Mapping[str, Any]] | None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ class More:
     overlays: tuple[str, ...] = ()
     kubevirt: bool = True
     mtus: tuple[SubnetMtu, ...] = ()
+    objects: Objects | None = None  # the OvnEips with what uses them; None: there are none, or not all were read
+    unlisted: tuple[str, ...] = ()  # kinds of what uses OvnEips that this identity may not list
 
 
 @dataclass(frozen=True)
@@ -113,42 +124,67 @@ def observe(
 ) -> Seen:
     """Read each kind once, whatever the number of rows; the claims first and OVN last, see Observed.
 
-    NAT rows are read by their addresses alone.
+    Very many NAT rows are read by their addresses alone.
     """
+    # What names a holder comes before the holders: one that is made meanwhile must not look like one that is gone.
     claims, _unreadable = claims_of(cluster.list(LEASES, claims_namespace, SELECTOR))
+    made = _made(cluster)
     instances = {
         (item["metadata"]["namespace"], item["metadata"]["name"]): item for item in cluster.list(VMIS, absent_ok=True)
     }
     machines = _known(cluster, VMS)
     subnets = cluster.list(SUBNETS, absent_ok=True)
-    more = replace(_more(cluster, configmap_namespace, subnets), kubevirt=machines is not None)
+    ips = cluster.list(IPS, absent_ok=True)
+    more = _more(cluster, configmap_namespace, made, subnets, ips)
     nic = (more.config or {}).get("external-gw-nic")
-    pods = cluster.list(PODS)
+    items = cluster.list(PODS)
+    pods = tuple(pod_view(item) for item in items)
+    asking = sum(1 for pod in pods for kind in NAT_TYPES if pod.asks(kind))
     return Seen(
         nodes=tuple(gateway_node(item) for item in cluster.list(NODES)),
-        pods=tuple(pod_view(item) for item in pods),
+        pods=pods,
         vms=tuple(
             vm_view(item, instances.get((item["metadata"]["namespace"], item["metadata"]["name"])))
             for item in machines or ()
         ),
-        kept=kept_addresses(cluster.list(IPS, absent_ok=True), subnets),
-        ovn=northbound.observe(identities=False),
+        kept=kept_addresses(ips, subnets),
+        ovn=northbound.observe(identities=asking + len(claims) + len(more.ovn_eips or ()) <= FEW_RULES),
         claims=claims,
-        more=more,
+        more=replace(more, kubevirt=machines is not None),
         nodes_show=sides(evidence or {}, nic),
-        versions=kube_ovn_versions(pods),
+        versions=kube_ovn_versions(items),
     )
 
 
 def named(seen: Seen, northbound: Northbound) -> Seen:
     """The same look; but where a finding is to name a NAT row, OVN is looked at again, rows with their identities."""
-    by_row = any(one.code in BY_ROW for one in seen.judged[0])
+    nameless = any(not rule.uuid for rule in seen.ovn.nat_rules)
+    by_row = nameless and any(one.code in BY_ROW for one in seen.judged[0])
     return replace(seen, ovn=northbound.observe()) if by_row else seen
 
 
-def _more(cluster: Cluster, configmap_namespace: str, subnets: Sequence[Mapping[str, Any]]) -> More:
-    deployments = _allowed(cluster, DEPLOYMENTS)
+def _made(cluster: Cluster) -> Listed:
+    """OvnEips and, where there are any, what uses them."""
     eips = _allowed(cluster, OVN_EIPS)
+    return {OVN_EIPS: eips, **{kind: _allowed(cluster, kind) for kind in RULE_RESOURCES.values() if eips}}
+
+
+def _objects(made: Listed, subnets: Sequence[Mapping[str, Any]], ips: Sequence[Mapping[str, Any]]) -> Objects | None:
+    """What can be told of leftovers: where they are in OVN is not asked."""
+    listed = {kind: items for kind, items in made.items() if items is not None}
+    if len(listed) < len(made) or not made[OVN_EIPS]:
+        return None
+    return objects_seen({**listed, SUBNETS: subnets, IPS: ips, VPCS: ()}, None, None, {}, distributed=False)
+
+
+def _more(
+    cluster: Cluster,
+    configmap_namespace: str,
+    made: Listed,
+    subnets: Sequence[Mapping[str, Any]],
+    ips: Sequence[Mapping[str, Any]],
+) -> More:
+    deployments, eips = _allowed(cluster, DEPLOYMENTS), made[OVN_EIPS]
     vpcs = _allowed(cluster, VPCS)
     specs = [vpc.get("spec") or {} for vpc in vpcs or () if vpc["metadata"]["name"] == DEFAULT_VPC]
     routes = [route for spec in specs for route in spec.get("staticRoutes") or []]
@@ -165,6 +201,8 @@ def _more(cluster: Cluster, configmap_namespace: str, subnets: Sequence[Mapping[
         declared_routes=None if vpcs is None else frozenset(str(route.get("cidr") or "") for route in routes),
         overlays=overlay_networks(subnets),
         mtus=overlay_mtus(subnets),
+        objects=_objects(made, subnets, ips),
+        unlisted=tuple(kind.plural for kind, items in made.items() if items is None and kind != OVN_EIPS),
     )
 
 
@@ -202,7 +240,9 @@ def findings(seen: Seen) -> tuple[list[Finding], list[str]]:
     if missing:
         unread.append(f"{', '.join(missing)}: what is left over, and which EIPs are wrong")
     else:
-        found += eip_findings(seen.site, more.config)
+        found += [*eip_findings(seen.site, more.config), *object_findings(seen.site)]
+    if more.unlisted:
+        unread.append(f"{', '.join(more.unlisted)}: what is left over in other VPCs")
     found += link_findings(seen.ovn, seen.nodes, more.config, seen.nodes_show)
     found += mtu_findings(seen.site, more.mtus, seen.nodes, seen.nodes_show)
     return sorted(found, key=_finding_key), unread
@@ -228,6 +268,7 @@ def _observed(seen: Seen, more: More) -> Observed:
         claims=seen.claims,
         overlays=more.overlays,
         declared_routes=more.declared_routes or frozenset(),
+        objects=more.objects,
     )
 
 

@@ -7,18 +7,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
-from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.kubeovn.core.plugins.module_utils._cluster import open_cluster
-from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
-from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import named, observe
-from ansible_collections.kubeovn.core.plugins.module_utils._northbound import open_ovn
 from support.ansible import module
 from support.commands import VENV, run
-from support.eip_lab import CLAIMS, EIP, GATEWAYS, WORKER, gateway, pod, runs
+from support.eip_lab import EIP, GATEWAYS, ROUTED, WORKER, gateway, pod, runs
+from support.findings_lab import Evidence, codes, healthy, told
 from support.lab import Lab
 from support.live import Live, eventually
 
@@ -32,28 +27,6 @@ SECOND = "findings-second"
 ACTIVE, STANDBY = GATEWAYS[:2]
 ROUTER = "10.4.19.254"
 Spoil = Callable[[Live], AbstractContextManager[None]]
-Evidence = dict[str, Any]
-
-
-def told(evidence: Evidence | None = None) -> list[dict[str, Any]]:
-    """The findings, by what the modules call; the modules themselves are run in test_nat_info.py."""
-    cluster = open_cluster({"kubeconfig": os.environ["K8S_AUTH_KUBECONFIG"]})
-    endpoints = {"nb_endpoint": os.environ["KUBEOVN_NB_ENDPOINT"], "sb_endpoint": os.environ["KUBEOVN_SB_ENDPOINT"]}
-    northbound = open_ovn(endpoints, cluster)
-    try:
-        seen = named(observe(cluster, northbound, CLAIMS, evidence=evidence), northbound)
-        found: list[dict[str, Any]] = report(seen)["findings"]
-    finally:
-        northbound.close()
-    return found
-
-
-def codes(evidence: Evidence | None = None) -> set[str]:
-    return {one["code"] for one in told(evidence)}
-
-
-def healthy(evidence: Evidence | None = None) -> None:
-    eventually(partial(told, evidence), lambda found: not found, 60, "a healthy lab has no findings")
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +261,30 @@ def test_of_two_pods_that_ask_for_one_address_the_one_without_it_gives_in(live: 
     finally:
         live.kubectl("delete", "pod", "-n", "default", "--ignore-not-found", SECOND)
     healthy()
+
+
+@pytest.mark.full
+def test_kube_ovn_gets_done_with_no_pod_whose_rule_is_there_twice(live: Live) -> None:
+    """Until one of the two is gone, whichever it is."""
+    table, column, values = nat(ADDRESS, overlay(live))
+    second = add(live, table, column, *values)
+    complaint = f"more than one nat 'type dnat_and_snat external ip {ADDRESS}"
+    controller = ("logs", "kube-ovn-controller")
+    before = live.lab.run(*controller).count(complaint)
+    try:
+        [finding] = eventually(told, lambda found: len(found) == 1, 30, "one finding")
+        assert (finding["code"], finding["address"]) == ("duplicate_external_address", ADDRESS)
+        assert "(2 times)" in finding["text"]
+        live.patch("pod", POD, {"metadata": {"annotations": {ROUTED: None}}})
+        eventually(lambda: live.lab.run(*controller).count(complaint), lambda count: count > before, 60, complaint)
+        assert ROUTED not in live.annotations("pod", POD)
+        live.nbctl(*finding["repair"].removeprefix("kubectl ko nbctl ").split())
+        eventually(lambda: live.annotations("pod", POD).get(ROUTED), lambda done: done == "true", 180, "it gets done")
+    finally:
+        if second in (there := rule_row(live).split()) and len(there) > 1:
+            live.nbctl("remove", "Logical_Router", "ovn-cluster", "nat", second)
+    healthy()
+    assert len(rule_row(live).split()) == 1
 
 
 # --- what only nodes show

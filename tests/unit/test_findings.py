@@ -128,6 +128,15 @@ def test_a_rule_at_a_second_nic_is_told_as_the_holders_own() -> None:
     assert finding.text == f"{EIP} leads to 10.251.0.2, and VirtualMachine default/testing has {IP}"
 
 
+def sources(one: World) -> None:
+    """A SNAT address of two holders, for one of which it is there twice."""
+    one.add_pod("other", "10.253.0.14", snat="10.4.19.110")
+    one.add_pod("source", "10.253.0.13", snat="10.4.19.110")
+    assert one.settle()
+    assert found(one) == []
+    one.add_rule("10.4.19.110", "10.253.0.13", "snat")
+
+
 @pytest.mark.parametrize(
     ("spoil", "repair"),
     [
@@ -164,6 +173,8 @@ def test_while_a_rollout_or_a_migration_is_under_way_a_template_is_not_judged() 
         (lambda one: one.add_rule("10.4.19.150", "10.253.9.9"), ["unexplained_row"]),
         (lambda one: one.add_policy("10.253.9.9"), ["orphan_policy"]),
         (lambda one: one.add_rule(EIP, "10.253.9.9"), ["duplicate_external_address", "stale_row"]),
+        (lambda one: one.add_rule(EIP, IP), ["duplicate_external_address"]),
+        (sources, ["duplicate_external_address"]),
         (lambda one: one.add_rule("10.4.19.150", IP), ["two_addresses_on_holder", "unexplained_row"]),
         (policy_by_hand, ["unexplained_policy"]),
         (of_another_port, ["row_elsewhere"]),
@@ -209,6 +220,20 @@ def test_of_two_rules_the_one_that_nobody_asks_for_is_to_go(
         one.rules.insert(0, one.rules.pop())
     [finding] = [finding for finding in found(one) if finding.code == code]
     assert finding.repair == f"kubectl ko nbctl remove Logical_Router ovn-cluster nat {extra.uuid}"
+
+
+@pytest.mark.parametrize("spoil", [lambda one: one.add_rule(EIP, IP), sources])
+def test_a_rule_that_is_there_twice_is_told_so_and_one_of_the_two_is_to_go(spoil: Callable[[World], None]) -> None:
+    one = world()
+    spoil(one)
+    [finding] = found(one)
+    assert finding.text.endswith(
+        ("dnat_and_snat 10.253.0.11 (2 times)", "snat 10.253.0.13 (2 times), snat 10.253.0.14")
+    )
+    row = finding.repair.split()[-1]
+    [gone] = [rule for rule in one.rules if rule.uuid == row]
+    one.rules.remove(gone)
+    assert found(one) == []
 
 
 STEPS = st.lists(
@@ -356,7 +381,8 @@ def test_every_key_is_documented_and_every_documented_key_is_told() -> None:
 
 
 def test_every_code_is_provoked_on_the_lab() -> None:
-    text = (TOP / "tests" / "integration" / "test_findings.py").read_text()
+    files = (TOP / "tests" / "integration").glob("test_findings*.py")
+    text = "".join(path.read_text() for path in files)
     assert [code for code in CODES if f'"{code}"' not in text] == []
 
 
