@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.plugin_utils._site_changes import changes
-from ansible_collections.kubeovn.core.plugins.plugin_utils._site_view import ERROR, WARNING, SiteView, site_view
+from ansible_collections.kubeovn.core.plugins.plugin_utils._site_view import ERROR, UNSEEN, WARNING, SiteView, site_view
 
 NEVER = "never"
 SEVERITIES = (
@@ -82,6 +82,9 @@ def _lines(view: SiteView, differences: Sequence[Mapping[str, str]]) -> Iterable
         yield f"{one['severity']} {one['code']}: {one['text']}; {one['breaks']}. Repair: {one['repair']}"
     for text in view.unjudged:
         yield f"not judged: {text}"
+    unseen = [one.name for one in view.gateways if one.ready and UNSEEN in (one.link, one.tunnels)]
+    if unseen:
+        yield f"not looked at: NIC and tunnels of {', '.join(unseen)}, which only these nodes themselves show"
     for change in differences:
         was, now = change["before"] or "not there", change["after"] or "gone"
         yield f"changed {change['of']} {change['name']}: {was} -> {now}"

@@ -15,10 +15,19 @@ from ansible_collections.kubeovn.core.plugins.filter.site_metrics import site_me
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import CODES
 from support.examples import blocks
 from support.prometheus import parse
-from support.report_cases import GATEWAYS, finding, nat
+from support.report_cases import GATEWAYS, finding
+from support.report_cases import nat as unseen
 
 ERROR = finding("stale_row", "error", "an error", address="10.4.19.101")
 WARNING = finding("gateway_alone", "warning", "a warning", node=GATEWAYS[0])
+
+
+def nat(*eips: int, **changes: Any) -> dict[str, Any]:
+    """A site whose gateways have shown their NICs and tunnels."""
+    told = unseen(*eips, **changes)
+    for row in told["gateways"]:
+        row |= {"link": "up", "bfd": "up"}
+    return told
 
 
 @pytest.mark.parametrize(
@@ -38,6 +47,16 @@ def test_what_is_a_failure(fail_on: str, findings: list[Any], unjudged: list[str
     assert result["failures"] == failures
     assert len(result["lines"]) == len(findings) + len(unjudged)
     assert (result["errors"], result["warnings"]) == (findings.count(ERROR), findings.count(WARNING))
+
+
+def test_gateways_that_showed_nothing_of_themselves_are_named_and_no_failure() -> None:
+    site = nat(1)
+    site["gateways"][0] |= {"ready": False, "link": "unverified", "bfd": "unverified"}  # that it is dead is told
+    site["gateways"][1] |= {"link": "unverified"}
+    result = site_audit(site, "warning")
+    words = f"not looked at: NIC and tunnels of {GATEWAYS[1]}, which only these nodes themselves show"
+    assert (result["lines"], result["failures"]) == ([words], [])
+    assert f"of {', '.join(GATEWAYS)}, which" in site_audit(unseen(1))["lines"][0]
 
 
 def test_bad_input_is_refused() -> None:
