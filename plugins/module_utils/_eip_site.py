@@ -137,9 +137,11 @@ class Site:
 
     def holder_of(self, pod: PodView) -> Holder:
         """A launcher pod belongs to its VirtualMachine, a replica to its Deployment; any other is its own holder."""
-        vm = Holder("VirtualMachine", pod.namespace, pod.vm or "")
-        deployment = Holder("Deployment", pod.namespace, pod.deployment or "")
-        return next((one for one in (vm, deployment) if one in self.workloads), Holder("Pod", pod.namespace, pod.name))
+        if pod.vm and (vm := Holder("VirtualMachine", pod.namespace, pod.vm)) in self.workloads:
+            return vm
+        if pod.deployment and (deployment := Holder("Deployment", pod.namespace, pod.deployment)) in self.workloads:
+            return deployment
+        return Holder("Pod", pod.namespace, pod.name)
 
     def pod_named(self, holder: Holder) -> PodView | None:
         """The pod that a holder of kind Pod names, in whatever state."""

@@ -211,7 +211,10 @@ SPOILT: dict[str, tuple[Spoil, set[str]]] = {
         {"no_localnet"},
     ),
     "stranger": (lambda live: gateways(live, *THREE, (WORKER, 1)), {"gateway_row_stranger", "gateway_unmapped"}),
-    "nobody's chassis": (lambda live: gateways(live, *THREE, ("no-such-chassis", 1)), {"gateway_row_dead"}),
+    "a survivor and nobody's chassis": (
+        lambda live: gateways(live, THREE[0], ("no-such-chassis", 1)),
+        {"survivor_without_peer", "gateway_row_dead", "gateway_row_missing"},
+    ),
     "order": (lambda live: gateways(live, (GATEWAYS[1], 100), (GATEWAYS[0], 99), THREE[2]), {"gateway_order"}),
     "missing": (lambda live: gateways(live, *THREE[:2]), {"gateway_row_missing"}),
     "alone": (lambda live: gateways(live, THREE[0]), {"gateway_alone", "gateway_row_missing"}),
