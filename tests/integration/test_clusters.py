@@ -211,8 +211,10 @@ def machines(path: Path, hosts: dict[str, dict[str, Any]]) -> Path:
         "kubeovn_gateway_address": GATEWAY["external-gw-addr"],
         "kubeovn_gateway_nic_mac": GATEWAY["nic-mac"],
     }
-    local = {name: {"ansible_connection": "local"} for name in ROUTER_PORTS}
-    groups = {"gateway_nodes": {"hosts": hosts}, "kubeovn_clusters": {"hosts": local}}
+    groups: dict[str, Any] = {"gateway_nodes": {"hosts": hosts}}
+    # As the example's group_vars say: modules that speak to a cluster run here, with the libraries of this Python.
+    local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    groups["kubeovn_clusters"] = {"hosts": {name: {} for name in ROUTER_PORTS}, "vars": local}
     path.write_text(yaml.safe_dump({"all": {"vars": variables, "children": groups}}))
     return path
 
