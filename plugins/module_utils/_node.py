@@ -62,7 +62,6 @@ class Ovs:
     numbers: Mapping[str, int] = field(default_factory=dict)  # interface -> its OpenFlow number
     staged: frozenset[str] = frozenset()  # interfaces whose port carries nothing yet
     tunnels: tuple[Tunnel, ...] = ()
-    userspace: frozenset[str] = frozenset()  # bridges that Open vSwitch forwards for itself, without the kernel
     problem: str | None = None
 
     def bridge_of(self, interface: str) -> str | None:

@@ -36,6 +36,7 @@ class Seen:
     files: Files  # these, and what netplan has made for our links
     management: Management
     begun: bool = False  # an earlier run was stopped on its way
+    bridge: str | None = None  # the bridge of Open vSwitch that has the NIC
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Plan:
     undo_after: tuple[Command, ...] = ()
     made: tuple[str, ...] = ()  # links that are there afterwards only
     unmade: tuple[str, ...] = ()  # links that are gone then
+    reopen: bool = False  # Open vSwitch has the link that is made anew, and has to open the new one
     words: tuple[str, ...] = ()
 
     @property
@@ -99,6 +101,8 @@ def present(
         if settings:
             after.append(["ip", "link", "set", "dev", wanted.nic, "type", "bond", *settings])
             words.append(f"set the bond's {' '.join(settings)}")
+    if anew and seen.bridge:
+        words.append(f"have Open vSwitch open {wanted.nic} anew in {seen.bridge}")
     undo = _node_managers.let_go({manager, *old}, _change(wanted.nic, {*wanted.links, *extra}, seen, write, gone))
     if manager in managers(seen.own, wanted.nic):  # its old files are ours, too
         undo += _node_managers.take_over(manager, change, _node.members_of(seen.links, wanted.nic))
@@ -111,6 +115,7 @@ def present(
         undo_before=tuple(_node_managers.before_removal([manager], change)),
         undo_after=(*_node_names.commands(names, seen.links), *_node_names.spoken(undo, names)),
         made=tuple(name for name in (wanted.nic,) if name not in seen.links or anew),
+        reopen=anew and seen.bridge is not None,
         words=tuple(words),
     )
 

@@ -13,14 +13,18 @@ Private to this collection: no promise is made to other users. For Python 3.8: i
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import re
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from ansible_collections.kubeovn.core.plugins.module_utils import _node_ovsdb
 
 if TYPE_CHECKING:  # Python 3.8 cannot subscript it
     from collections.abc import Callable
@@ -28,6 +32,7 @@ if TYPE_CHECKING:  # Python 3.8 cannot subscript it
     Run = Callable[..., tuple[int, str, str]]  # AnsibleModule.run_command
 
 FOLDER = "/var/lib/kubeovn-gateway-nic"
+REOPEN = "reopen.py"  # a program of our own beside the script
 SETTLE = 3  # seconds for the manager before what is still missing is put back by hand
 
 
@@ -46,6 +51,8 @@ def script(folder: str, begun: Mapping[str, Any]) -> str:
     lines += [shlex.join(command) for command in begun["after"]]
     lines.append(f"sleep {SETTLE}")
     lines += [shlex.join(command) for command in begun["links"]]
+    if begun.get("reopen"):
+        lines.append(shlex.join([sys.executable, f"{folder}/{REOPEN}", *begun["reopen"]]))
     lines.append(f"date >{shlex.quote(folder + '/restored')}")
     return "\n".join(lines) + "\n"
 
@@ -102,7 +109,9 @@ def merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, An
     # A link that the earlier change made is none that was there before.
     known = {command[command.index("dev") + 1] for command in earlier["links"]} | set(both["made"])
     links = [command for command in later["links"] if command[command.index("dev") + 1] not in known]
-    return {**both, "links": [*earlier["links"], *links], "saved": {**later["saved"], **earlier["saved"]}}
+    reopen = earlier.get("reopen") or later.get("reopen") or []
+    saved = {**later["saved"], **earlier["saved"]}
+    return {**both, "links": [*earlier["links"], *links], "saved": saved, "reopen": reopen}
 
 
 def _union(one: list[Any], other: list[Any]) -> list[Any]:
@@ -156,6 +165,8 @@ class Switch:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         saved = {path: self._save(path) for path in paths if path not in earlier.get("saved", {})}
         whole = merged(earlier, {**begun, "saved": saved})
+        if whole.get("reopen"):
+            self._write(REOPEN, inspect.getsource(_node_ovsdb))
         self._write("restore", script(self._folder, whole))
         self._write("begun.json", json.dumps(whole))
         if not seconds:

@@ -12,13 +12,12 @@ import json
 import os
 import re
 import socket
-import time
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ansible_collections.kubeovn.core.plugins.module_utils import _node
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_ovsdb
 
 if TYPE_CHECKING:  # Python 3.8 cannot subscript it
     from collections.abc import Callable
@@ -199,40 +198,10 @@ def _each(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def transact(path: str, operations: list[dict[str, Any]], timeout: float = 10) -> list[dict[str, Any]]:
-    """Results of one transaction in the database Open_vSwitch behind a unix socket (RFC 7047); all of it or OSError."""
-    request = {"method": "transact", "params": ["Open_vSwitch", *operations], "id": 1}
-    decoder, data = json.JSONDecoder(), b""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(timeout)
-        sock.connect(path)
-        sock.sendall(json.dumps(request).encode())
-        while True:
-            piece = sock.recv(1 << 16)
-            if not piece:
-                raise OSError("the connection ended before the answer")
-            data += piece
-            try:
-                answer, end = decoder.raw_decode(data.decode().lstrip())
-            except ValueError:
-                continue  # not all of it is here yet
-            if answer.get("id") == 1:
-                return _results(answer)
-            data = data.decode().lstrip()[end:].encode()  # the server's echo request
-
-
-def _results(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    results = [part for part in answer.get("result") or [] if part is not None]
-    problems = [part.get("details") or part["error"] for part in results if "error" in part]
-    if answer.get("error") or problems:
-        raise OSError(f"it refused: {answer.get('error') or problems[0]}")
-    return results
-
-
 def select(path: str, queries: Iterable[tuple[str, list[str]]]) -> list[list[dict[str, Any]]]:
     """Rows of some tables, read at one moment."""
     operations = [{"op": "select", "table": table, "where": [], "columns": columns} for table, columns in queries]
-    results = transact(path, operations)
+    results = _node_ovsdb.transact(path, operations)
     return [[{key: _decode(value) for key, value in row.items()} for row in part["rows"]] for part in results]
 
 
@@ -247,18 +216,6 @@ def port_uuids(path: str) -> dict[str, str]:
     return {row["name"]: row["_uuid"] for row in ports}
 
 
-def apply(path: str, operations: list[dict[str, Any]], timeout: float = 10) -> None:
-    """One transaction, and wait until ovs-vswitchd has done what it says; OSError when it does not in time."""
-    bump = {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]}
-    read = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg", "cur_cfg"]}
-    wanted = transact(path, [*operations, bump, read])[-1]["rows"][0]["next_cfg"]
-    deadline = time.monotonic() + timeout
-    while transact(path, [read])[0]["rows"][0]["cur_cfg"] < wanted:
-        if time.monotonic() > deadline:
-            raise OSError(f"ovs-vswitchd did not take the change over within {timeout:g} s")
-        time.sleep(0.01)
-
-
 def open_vswitch(path: str = "") -> _node.Ovs:
     """What Open vSwitch's database says; with its `problem` when it cannot be read."""
     found = ovs_socket(path)
@@ -266,7 +223,7 @@ def open_vswitch(path: str = "") -> _node.Ovs:
         return _node.Ovs(problem=f"there is no socket {path or OVS_SOCKETS[0]}: is Open vSwitch installed and running?")
     queries = [
         ("Open_vSwitch", ["external_ids"]),
-        ("Bridge", ["name", "ports", "datapath_type"]),
+        ("Bridge", ["name", "ports"]),
         ("Port", ["_uuid", "interfaces", "tag", "trunks"]),
         ("Interface", ["_uuid", "name", "type", "options", "error", "ofport", "bfd_status"]),
     ]
@@ -302,7 +259,6 @@ def _ovs(
             for name in of_port[row["_uuid"]]
         ),
         tunnels=tuple(_tunnel(row) for row in interfaces if row["options"].get("remote_ip")),
-        userspace=frozenset(row["name"] for row in bridges if row["datapath_type"] == "netdev"),
     )
 
 

@@ -102,6 +102,17 @@ def vswitchd(ovs_socket: str, command: str, *arguments: str, timeout: float = 5)
     return str(answer.get("result") or "")
 
 
+def heard(ovs_socket: str | None, bridge: str, port: int | None) -> list[str] | None:
+    """MAC addresses that a bridge has learned to be behind a port; None where it cannot be asked."""
+    if ovs_socket is None or port is None:
+        return None
+    try:
+        table = vswitchd(ovs_socket, "fdb/show", bridge)
+    except OSError:
+        return None
+    return sorted({mac for mac, _vlan in _node_frames.learned(table, [port])})
+
+
 def send(nic: str, frames: Iterable[bytes]) -> int:
     """Send frames out of a NIC, past its bridge; how many."""
     count = 0

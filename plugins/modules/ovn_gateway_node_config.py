@@ -14,6 +14,9 @@ description:
   - Has the node's network manager make a NIC, or a bond of NICs, ready to be handed over to Kube-OVN - up, with the
     right MTU, without address, DHCP and link-local address, now and after a reboot.
   - Writes files of its own for these links only, and has only these links reconfigured.
+  - A bond's options are set while it works, all but mode and LACP rate. For these it is made anew, and where it is a
+    port of a bridge of Open vSwitch it is taken out and put back with its settings, since Open vSwitch may go on
+    listening to the old one. The same is done when the old configuration is restored.
   - Before its first write it keeps what it replaces and has systemd put that back after O(rollback) seconds. A second
     task with O(state=confirmed), over a new connection, cancels this. So a configuration that cuts the node off undoes
     itself. Role P(kubeovn.core.gateway_nic#role) does all of it, and looks first whether the NIC may be taken at all,
@@ -158,6 +161,7 @@ log:
   type: str
 """
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -170,6 +174,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node_deadman,
     _node_files,
     _node_names,
+    _node_ovsdb,
     _node_owner,
     _node_probe,
 )
@@ -237,6 +242,7 @@ class Task:
             files={**own, **found},
             management=_node_owner.look(self.module.run_command),
             begun=bool(self.switch.begun),
+            bridge=_node_probe.open_vswitch().bridge_of(self.nic),
         )
 
     def present(self) -> dict[str, Any]:
@@ -311,6 +317,7 @@ class Task:
             "made": list(plan.made),
             "after": list(plan.undo_after),
             "links": _node_deadman.as_they_are(rows, routes, names),
+            "reopen": [_node_probe.ovs_socket(), self.nic] if plan.reopen else [],
             **memory,
         }
         self.switch.arm(plan.paths, begun, self.params["rollback"])
@@ -320,7 +327,24 @@ class Task:
         for path in plan.remove:
             _node_files.remove(path)
         self.run_all(plan.after, forgive=self.params["state"] == "absent")
+        if plan.reopen:
+            self.reopen()
         return dict(result, armed=True)
+
+    def reopen(self) -> None:
+        """Have Open vSwitch listen to the bond that was made anew, once the manager has made it."""
+        deadline = time.monotonic() + _node_ovsdb.WAIT
+        while not self.made_anew():
+            if time.monotonic() > deadline:
+                raise _node_probe.ProbeError(f"{self.nic} was not made anew within {_node_ovsdb.WAIT:g} s")
+            time.sleep(0.2)
+        _node_ovsdb.reopen(_node_probe.ovs_socket() or "", self.nic)
+
+    def made_anew(self) -> bool:
+        """Whether the bond has the options that it can only be made with."""
+        link = _node_probe.links(self.module.run_command).get(self.nic)
+        differing = _node_bond.differences(link.bond, self.params["bond"] or {}) if link else {}
+        return link is not None and not _node_bond.anew(differing)
 
     def run_all(self, commands: Any, forgive: bool) -> None:
         """Run commands in their order; ProbeError at the first that fails, unless what it is about may be gone."""

@@ -312,11 +312,12 @@ nic:
       description: Whether it is a port of O(bridge) already.
       type: bool
       returned: always
-    userspace:
+    heard:
       description:
-        - Whether O(bridge) is of Open vSwitch's userspace datapath. That goes on listening to a link that is removed
-          and made anew, although the new one has the same name.
-      type: bool
+        - MAC addresses that O(bridge) has learned to be behind the NIC. Who answers O(arp_probe) is among them unless
+          the bridge does not hear what the NIC receives. V(null) when the NIC is not in it, or it cannot be asked.
+      type: list
+      elements: str
       returned: always
     staged:
       description: Whether it is a port of O(bridge) that carries nothing yet (M(kubeovn.core.ovn_gateway_node_nic)).
@@ -506,6 +507,8 @@ def describe_nic(
     container = _node_probe.in_container()
     link = links.get(name)
     bond, differing = None, {}
+    number = ovs.numbers.get(name) if name in ovs.bridges.get(bridge, ()) else None
+    heard = _node_wire.heard(_node_probe.ovs_socket(params.get("ovs_socket") or ""), bridge, number)
     if link is not None and link.kind == "bond":
         bond = dict(link.bond, members=_node.members_of(links, name), active=link.active_member, **link.aggregate)
         differing = _node_bond.differences(link.bond, params["bond"] or {}) if members else {}
@@ -515,7 +518,7 @@ def describe_nic(
             "name": name,
             "exists": link is not None,
             "in_service": name in ovs.bridges.get(bridge, ()),
-            "userspace": bridge in ovs.userspace,
+            "heard": heard,
             "staged": name in ovs.staged and name in ovs.bridges.get(bridge, ()),
             "unprepared": [
                 *_node.unprepared(name, links, params["mtu"], members, params["bond"] or {}),
@@ -634,13 +637,6 @@ def main() -> None:
             "tunnels": [asdict(tunnel) for tunnel in ovs.tunnels],
         },
     }
-    if module.params["nic"]:
-        container = _node_probe.in_container()
-        macs, nic, members = module.params["macs"], module.params["nic"], module.params["members"]
-        names, wrong = _node_names.find(macs, nic, members, links, ovs, container)
-        called = _node_names.renamed(links, {} if wrong else names)
-        result.update(describe_nic(module.params, called, ovs, names))
-        result["refusals"] = wrong or refusals(module.params, called, ovs, protected, names)
     if module.params["arp_probe"] is not None:
         try:
             result["arp"] = who_has(module.params, links, ovs, addresses) if addresses else []
@@ -648,6 +644,13 @@ def main() -> None:
             if module.params["arp_required"]:
                 module.fail_json(msg=f"The physical network could not be asked who has which address: {error}")
             result["arp"] = None
+    if module.params["nic"]:  # after the question, whose answers a bridge learns from
+        container = _node_probe.in_container()
+        macs, nic, members = module.params["macs"], module.params["nic"], module.params["members"]
+        names, wrong = _node_names.find(macs, nic, members, links, ovs, container)
+        called = _node_names.renamed(links, {} if wrong else names)
+        result.update(describe_nic(module.params, called, ovs, names))
+        result["refusals"] = wrong or refusals(module.params, called, ovs, protected, names)
     module.exit_json(changed=False, **result)
 
 

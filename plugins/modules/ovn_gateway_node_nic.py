@@ -98,6 +98,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node,
     _node_frames,
     _node_nic,
+    _node_ovsdb,
     _node_probe,
     _node_wire,
 )
@@ -139,7 +140,7 @@ def change(module: AnsibleModule, sock: str, before: _node.Ovs, old: list[str]) 
             known = behind(sock, before, bridge, [nic, *old])
         except OSError as error:
             module.warn(f"The network's switches cannot be told of the new NIC: {error}")
-    _node_probe.apply(sock, _node_nic.operations(before, nic, bridge, old, switch, _node_probe.port_uuids(sock)))
+    _node_ovsdb.apply(sock, _node_nic.operations(before, nic, bridge, old, switch, _node_probe.port_uuids(sock)))
     frames = [_node_frames.reverse_arp(_node_frames.parse_mac(mac), tag) for mac, tag in known]
     try:
         _node_wire.send_rounds([nic] if frames else [], frames, PAUSES)

@@ -65,7 +65,7 @@ leftovers:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_probe
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_ovsdb, _node_probe
 
 
 def picture(ovs: _node.Ovs, bridge: str) -> dict[str, object]:
@@ -93,7 +93,7 @@ def main() -> None:
     try:
         operations = _node.release(before, nic, bridge, mapping, _node_probe.port_uuids(sock))
         if operations and not module.check_mode:
-            _node_probe.transact(sock, operations)
+            _node_ovsdb.transact(sock, operations)
             after = _node_probe.open_vswitch(sock)
     except OSError as error:
         module.fail_json(msg=f"Open vSwitch could not be changed: {sock}: {error}")

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from bench.site import G1, G3, NICS, ROUTER, Site
+from bench.site import G1, G3, ROUTER, Site
 from bench.traffic import traffic
 from support.ansible import module
 from support.bonded import ADDRESS, MEMBERS, NIC, bonded_site, playbook
-from support.commands import CommandFailed, Show
+from support.commands import Show
 from support.lab import Lab
 from support.live import eventually
 
@@ -116,12 +116,6 @@ def test_both_lose_their_links_and_only_a_drain_helps(site: Site, cables: Cables
         show(f"gateway given back by playbook return_gateway: lost to {address}: {loss}")
     site.settle(ROUTER, ADDRESS, active=G3)
     assert findings(site) == []
-
-
-def test_a_bond_in_service_is_not_made_anew_under_a_userspace_datapath(site: Site) -> None:
-    with pytest.raises(CommandFailed, match=r"userspace\s+datapath"):
-        playbook(str(NICS), f"--limit={G3}", gateway_nic_drained=True, gateway_nic_bond_mode="802.3ad")
-    site.settle(ROUTER, ADDRESS, active=G3)
 
 
 # --- LACP

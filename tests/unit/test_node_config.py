@@ -184,9 +184,13 @@ def test_a_bond_of_another_mode_is_made_anew_and_other_options_are_set() -> None
     before = seen(_node_config.files("networkd", BACKUP), bonded(BACKUP), "networkd")
     plan = present(LACP, "networkd", before, ("is in bond mode active-backup",))
     assert plan.before == (["ip", "link", "delete", "dev", "enp8s0"],)
+    assert not plan.reopen
+    bridged = present(LACP, "networkd", replace(before, bridge="br-external"), ("is in bond mode active-backup",))
+    assert (bridged.reopen, bridged.words[-1]) == (True, "have Open vSwitch open enp8s0 anew in br-external")
     faster = replace(BACKUP, bond={**BACKUP.bond, "miimon": 20})
     plan = present(faster, "networkd", before, ("looks too seldom",))
     assert plan.before == ()
+    assert not present(faster, "networkd", replace(before, bridge="br-external"), ("looks too seldom",)).reopen
     assert plan.after[-1] == ["ip", "link", "set", "dev", "enp8s0", "type", "bond", "miimon", "20"]
 
 

@@ -100,6 +100,15 @@ def test_never_is_never(tmp_path: Path, begun: dict[str, Any]) -> None:
     assert systemd.timers == []
 
 
+def test_a_link_that_is_made_anew_is_opened_anew(tmp_path: Path, begun: dict[str, Any]) -> None:
+    switch = Switch(Systemd(), "enp8s0", str(tmp_path / "state"))
+    switch.arm([], {**begun, "reopen": [str(tmp_path / "db.sock"), "lo"]}, 60)
+    switch.arm([], begun, 60)  # on top of it
+    really(["sh", str(tmp_path / "state" / "enp8s0" / "restore")])
+    assert switch.restored
+    assert "FileNotFoundError" in switch.log  # the program was run, and there is no Open vSwitch here
+
+
 def test_links_as_they_are() -> None:
     rows = json.loads(
         '[{"ifname": "enp1s0", "mtu": 1500, "flags": ["UP"], "addr_info": ['
@@ -147,5 +156,6 @@ def test_a_change_on_top_of_another_goes_back_to_before_the_first() -> None:
         "after": [["a"], ["c"]],
         "links": [up("eth0", "down"), up("eth1", "up")],
         "saved": {"f": "was-f", "g": None},
+        "reopen": [],
     }
     assert merged({}, second) == second

@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import struct
+import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils import _node_frames
+from ansible_collections.kubeovn.core.plugins.module_utils import _node_frames, _node_wire
 
 MAC = bytes.fromhex("1652f3136a26")
 
@@ -201,3 +206,28 @@ def test_what_a_bridge_has_behind_it() -> None:
     assert ports == [2]
     assert _node_frames.learned(TABLE, ports) == [("16:52:f3:13:6a:25", 0), ("16:52:f3:13:6a:26", 210)]
     assert _node_frames.learned("", ports) == []
+
+
+def test_a_bridge_tells_what_it_has_heard(tmp_path: Path) -> None:
+    """Asked by the socket that ovs-appctl uses; who cannot be asked has not heard nothing."""
+    database = str(tmp_path / "db.sock")
+    assert _node_wire.heard(database, "br-external", 3) is None  # no ovs-vswitchd
+    assert _node_wire.heard(None, "br-external", 3) is None
+    assert _node_wire.heard(database, "br-external", None) is None
+    (tmp_path / "ovs-vswitchd.pid").write_text("7\n")
+    asked: list[dict[str, Any]] = []
+
+    def answer() -> None:
+        connection, _address = listener.accept()
+        with connection:
+            asked.append(json.loads(connection.recv(1 << 16)))
+            connection.sendall(json.dumps({"id": 0, "result": TABLE, "error": None}).encode())
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "ovs-vswitchd.7.ctl"))
+        listener.listen()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert _node_wire.heard(database, "br-external", 3) == ["02:4b:0f:03:00:1d"]
+        thread.join()
+    assert (asked[0]["method"], asked[0]["params"]) == ("fdb/show", ["br-external"])

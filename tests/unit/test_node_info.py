@@ -13,12 +13,10 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_addresses, _node_probe
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_addresses, _node_ovsdb, _node_probe
 from ansible_collections.kubeovn.core.plugins.module_utils._node import Link, Ovs
-from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import connect
 from ansible_collections.kubeovn.core.plugins.modules import ovn_gateway_node_info
 from support.vswitch import fill, server
 
@@ -433,7 +431,7 @@ def test_what_is_left_of_a_gateway_is_taken_back_and_nothing_else(vswitch: Path)
     before = _node_probe.open_vswitch(str(vswitch))
     uuids = _node_probe.port_uuids(str(vswitch))
     operations = _node.release(before, "enp8s0", "br-external", "external", uuids)
-    _node_probe.transact(str(vswitch), operations)
+    _node_ovsdb.transact(str(vswitch), operations)
     after = _node_probe.open_vswitch(str(vswitch))
     assert after.bridges == {"br-external": ("br-external",), "br-x": ("br-x", "enp9s0")}
     assert after.external_ids == {"system-id": "abc", "ovn-bridge-mappings": "other:br-x"}
@@ -444,14 +442,14 @@ def test_what_is_left_of_a_gateway_is_taken_back_and_nothing_else(vswitch: Path)
 def test_mappings_changed_meanwhile_stay_as_they_are(vswitch: Path) -> None:
     fill(vswitch, {}, {"ovn-bridge-mappings": "external:br-external,new:br-new"})
     stale = Ovs(external_ids={"ovn-bridge-mappings": "external:br-external,old:br-old"})
-    _node_probe.transact(str(vswitch), _node.release(stale, "enp8s0", "br-external", "external", {}))
+    _node_ovsdb.transact(str(vswitch), _node.release(stale, "enp8s0", "br-external", "external", {}))
     assert _node_probe.open_vswitch(str(vswitch)).mappings == {"external": "br-external", "new": "br-new"}
 
 
 def test_a_refused_transaction_is_an_error(vswitch: Path) -> None:
     operation = {"op": "mutate", "table": "Nonsense", "where": [], "mutations": []}
     with pytest.raises(OSError, match="refused"):
-        _node_probe.transact(str(vswitch), [operation])
+        _node_ovsdb.transact(str(vswitch), [operation])
 
 
 def test_packets_sent(tmp_path: Path) -> None:
@@ -461,23 +459,3 @@ def test_packets_sent(tmp_path: Path) -> None:
     counter.write_text("42\n")
     assert _node_probe.packets_sent("enp8s0", str(tmp_path)) == 42
     assert _node_probe.packets_sent("enp9s0", str(tmp_path)) is None
-
-
-def test_a_bridge_of_the_userspace_datapath_is_told(vswitch: Path) -> None:
-    fill(vswitch, {"br-external": {"enp8s0": {}}, "br-x": {"enp9s0": {}}}, {})
-    client = connect(f"unix:{vswitch}", "Open_vSwitch", 10)
-    where = [["name", "==", "br-external"]]
-    client.transact([{"op": "update", "table": "Bridge", "where": where, "row": {"datapath_type": "netdev"}}])
-    client.close()
-    ovs = _node_probe.open_vswitch(str(vswitch))
-    assert ovs.userspace == {"br-external"}
-    params: dict[str, Any] = {
-        "nic": "enp8s0",
-        "members": [],
-        "bridge": "br-external",
-        "mtu": None,
-        "bond": None,
-        "mapping": "external",
-    }
-    assert ovn_gateway_node_info.describe_nic(params, LINKS, ovs, {})["nic"]["userspace"] is True
-    assert ovn_gateway_node_info.describe_nic({**params, "bridge": "br-x"}, LINKS, ovs, {})["nic"]["userspace"] is False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_nic, _node_probe
+from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_nic, _node_ovsdb, _node_probe
 from ansible_collections.kubeovn.core.plugins.module_utils._node import Link, Ovs
 from support.vswitch import fill, server
 
@@ -43,7 +43,7 @@ def carry_out(sock: str, nic: str, *, switch: bool) -> list[str]:
     assert bool(found) == bool(steps)
     predicted = _node_nic.after(before, nic, BRIDGE, old(before, nic), switch)
     if found:
-        _node_probe.transact(sock, found)
+        _node_ovsdb.transact(sock, found)
     after = _node_probe.open_vswitch(sock)
     assert (after.bridges, after.staged) == (predicted.bridges, predicted.staged)
     assert _node_nic.steps(after, nic, BRIDGE, old(after, nic), switch) == []
@@ -87,7 +87,7 @@ def test_another_mind_takes_the_staged_one_out_again(vswitch: str) -> None:
 def test_a_bridge_that_is_right_or_without_any_nic_stays(vswitch: str, switch: bool) -> None:
     assert carry_out(vswitch, "enp8s0", switch=switch) == []
     ovs = _node_probe.open_vswitch(vswitch)
-    _node_probe.transact(vswitch, _node.release(ovs, "enp8s0", BRIDGE, "external", _node_probe.port_uuids(vswitch)))
+    _node_ovsdb.transact(vswitch, _node.release(ovs, "enp8s0", BRIDGE, "external", _node_probe.port_uuids(vswitch)))
     assert carry_out(vswitch, "enp9s0", switch=switch) == []
 
 
@@ -96,7 +96,7 @@ def test_a_port_that_another_has_added_meanwhile_fails_it_whole(vswitch: str) ->
     found = _node_nic.operations(before, "enp9s0", BRIDGE, ["enp8s0"], True, _node_probe.port_uuids(vswitch))
     fill_port(vswitch, "enp9s0")
     with pytest.raises(OSError, match="enp9s0"):
-        _node_probe.transact(vswitch, found)
+        _node_ovsdb.transact(vswitch, found)
     assert "enp8s0" in _node_probe.open_vswitch(vswitch).bridges[BRIDGE]
 
 
@@ -107,7 +107,7 @@ def fill_port(sock: str, name: str) -> None:
     port = {"op": "insert", "table": "Port", "row": row, "uuid-name": "p"}
     mutations = [["ports", "insert", ["named-uuid", "p"]]]
     bridge = {"op": "mutate", "table": "Bridge", "where": [["name", "==", BRIDGE]], "mutations": mutations}
-    _node_probe.transact(sock, [interface, port, bridge])
+    _node_ovsdb.transact(sock, [interface, port, bridge])
 
 
 def test_nics_in_a_bridge() -> None:
@@ -137,9 +137,9 @@ def test_a_gateway_with_two_nics_or_a_staged_one_is_not_whole() -> None:
 
 def test_a_change_counts_when_vswitchd_has_taken_it_over(vswitch: str) -> None:
     with pytest.raises(OSError, match=r"did not take the change over within 0\.1 s"):
-        _node_probe.apply(vswitch, [], timeout=0.1)
+        _node_ovsdb.apply(vswitch, [], timeout=0.1)
     done = {"op": "update", "table": "Open_vSwitch", "where": [], "row": {"cur_cfg": 9}}
-    _node_probe.apply(vswitch, [done], timeout=0.1)
+    _node_ovsdb.apply(vswitch, [done], timeout=0.1)
 
 
 def test_tunnels_and_their_bfd(vswitch: str) -> None:
@@ -157,7 +157,7 @@ def test_tunnels_and_their_bfd(vswitch: str) -> None:
     ports = ["set", [["named-uuid", "p0"], ["named-uuid", "p1"]]]
     mutation = ["ports", "insert", ports]
     found.append({"op": "mutate", "table": "Bridge", "where": [["name", "==", "br-phy"]], "mutations": [mutation]})
-    _node_probe.transact(vswitch, found)
+    _node_ovsdb.transact(vswitch, found)
     assert sorted(_node_probe.open_vswitch(vswitch).tunnels, key=lambda tunnel: tunnel.remote) == [
         _node.Tunnel("10.4.17.12", "up"),
         _node.Tunnel("10.4.17.13", None, "no route"),
