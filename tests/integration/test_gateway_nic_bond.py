@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from bench.site import G1, G3, ROUTER, Site
-from bench.traffic import traffic
+from bench.traffic import Loss, median, traffic
 from support.ansible import module
 from support.bonded import ADDRESS, MEMBERS, NIC, bonded_site, playbook
 from support.commands import Show
@@ -28,9 +28,8 @@ pytestmark = pytest.mark.full
 
 FAST = 0.02  # seconds between two pings
 MIIMON = 0.1
-BUSY = (
-    3.0  # seconds for a machine that is as slow as the lab's: what the bond itself needs is shown, and told in README
-)
+ROUND = 2 * FAST  # seconds: the ping that was on its way when the link went, and the one when the other took over
+CUTS = 5
 INFO, NODE_INFO = "kubeovn.core.ovn_nat_info", "kubeovn.core.ovn_gateway_node_info"
 NODE_CONFIG = "kubeovn.core.ovn_gateway_node_config"
 
@@ -53,6 +52,10 @@ class Cables:
     def bond(self) -> dict[str, Any]:
         [row] = json.loads(self.sh(f"ip -json -details link show dev {NIC}"))
         return {"carrier": "LOWER_UP" in row["flags"], **row["linkinfo"]["info_data"]}
+
+    def active(self) -> str:
+        """The member that carries the traffic; empty: none."""
+        return self.bond().get("active_slave") or ""
 
     @contextmanager
     def pulled(self, *members: str) -> Iterator[None]:
@@ -81,15 +84,25 @@ def findings(site: Site) -> list[tuple[str, str]]:
     return [(one["code"], one["node"]) for one in result["findings"] if one["node"]]
 
 
-def test_a_member_loses_its_link_and_the_other_one_goes_on(site: Site, cables: Cables, show: Show) -> None:
-    site.settle(ROUTER, ADDRESS, active=G3)
-    active = eventually(cables.bond, lambda bond: bond["active_slave"], 30, "a member is active")["active_slave"]
+def cut(cables: Cables) -> dict[str, Loss]:
+    """The active member loses its link under traffic, the other one goes on, and the first is back."""
+    active = eventually(cables.active, bool, 30, "a member is active")
     with traffic(ROUTER, ADDRESS, interval=FAST) as seen, cables.pulled(active):
-        eventually(cables.bond, lambda bond: bond["active_slave"] not in (active, None), 30, "the other one is active")
+        eventually(cables.active, lambda now: now not in (active, ""), 30, "the other member is active")
         time.sleep(1)  # what the change costs later is lost traffic, too
-    for address, loss in seen.losses.items():
-        show(f"a member of the active gateway's bond loses its link: lost to {address}: {loss}; a ping each {FAST} s")
-    assert max(loss.silence for loss in seen.losses.values()) < MIIMON + BUSY
+    return seen.losses
+
+
+def test_a_member_loses_its_link_and_the_other_one_goes_on(site: Site, cables: Cables, show: Show) -> None:
+    """At most the bond's interval is lost, by the median of several cuts: what a busy machine does once is not its."""
+    site.settle(ROUTER, ADDRESS, active=G3)
+    lost: list[float] = []
+    for _each in range(CUTS):
+        for address, loss in cut(cables).items():
+            show(f"a member of the active gateway loses its link: lost to {address}: {loss}; a ping each {FAST} s")
+            lost.append(loss.lost * FAST)
+    show(f"median of {len(lost)}: {median(lost):.2f} s of traffic lost; the bond looks each {MIIMON} s")
+    assert 0 < median(lost) <= MIIMON + ROUND
     assert site.active() == G3
     assert findings(site) == []
 
