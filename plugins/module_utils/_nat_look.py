@@ -72,7 +72,7 @@ ABSENT, FORBIDDEN = 404, 403
 # have them take far longer to list. Of more it would cost the server half as much again.
 FEW_RULES = 5000
 
-Listed = Mapping[Resource, Sequence[Mapping[str, Any]] | None]
+Listed = Mapping[Resource, "Sequence[Mapping[str, Any]] | None"]
 
 
 @dataclass(frozen=True)
