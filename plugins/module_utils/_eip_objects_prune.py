@@ -126,7 +126,12 @@ def _doubtful(seen: Objects, site: Site) -> Iterable[Problem]:
 
 
 def leads_nowhere(rule: RuleView, seen: Objects) -> bool:
-    """Whether nobody has what a rule leads to. A rule for a whole Subnet leads to whoever is there."""
+    """Whether nobody has what a rule leads to. A rule for a whole Subnet leads to whoever is there.
+
+    Vips are not read: who has one that a rule names is not known.
+    """
+    if rule.to_vip:
+        return False
     if rule.ip_name:
         return rule.ip_name not in seen.ips
     address = rule.done_ip or rule.logical_ip

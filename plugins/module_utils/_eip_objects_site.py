@@ -106,6 +106,7 @@ class RuleView:
     done_vpc: str = ""  # the status: where it was made, and with which addresses
     done_eip: str = ""
     done_ip: str = ""
+    to_vip: bool = False  # what is named is a Vip instead of an IP object
 
     def __str__(self) -> str:
         return f"{KINDS[self.resource]} {self.name}"
@@ -392,6 +393,7 @@ def rule_view(resource: str, item: Object) -> RuleView:
         done_vpc=status.get("vpc") or "",
         done_eip=status.get("v4Eip") or "",
         done_ip=status.get(field_name) or "",
+        to_vip=spec.get("ipType") == "vip",
     )
 
 

@@ -126,3 +126,11 @@ def test_an_ovn_eip_that_somebody_uses_is_not_nobodys(vpc: VpcSite, web: Holder)
     vpc.world.claims.clear()
     assert vpc.vpc.objects["ovn-fips", NAME]["metadata"]["annotations"] == {"kubeovn.core/holder": str(web)}
     assert found(vpc) == []
+
+
+def test_a_rule_that_leads_to_a_vip_is_not_called_nobodys(vpc: VpcSite) -> None:
+    vpc.vpc.add("ovn-eips", "hand", externalSubnet="external", v4Ip=TWO, type="nat")
+    vpc.vpc.add("ovn-fips", "hand", ovnEip="hand", ipName="keepalived", ipType="vip")
+    assert found(vpc) == []
+    vpc.vpc.objects["ovn-fips", "hand"]["spec"]["ipType"] = "ip"
+    assert [one.code for one in found(vpc)] == ["unexplained_object"]
