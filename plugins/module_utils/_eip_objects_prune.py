@@ -103,7 +103,7 @@ def unexplained_objects(site: Site) -> Iterable[tuple[OvnEipView | RuleView, str
     for rule in seen.rules:
         if not rule.deleting and not _noted(rule) and leads_nowhere(rule, seen):
             where = rule.ip_name or rule.done_ip or rule.logical_ip
-            yield rule, f"{seen.address_of(rule)} leads to {where}, which nobody has"
+            yield rule, f"{seen.address_of(rule) or f'OvnEip {rule.eip}'} leads to {where}, which nobody has"
     going = dict(_abandoned(seen, site))
     for eip in seen.eips:
         free = eip.type == "nat" and eip.managed and eip.address not in site.claims

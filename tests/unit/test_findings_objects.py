@@ -134,3 +134,12 @@ def test_a_rule_that_leads_to_a_vip_is_not_called_nobodys(vpc: VpcSite) -> None:
     assert found(vpc) == []
     vpc.vpc.objects["ovn-fips", "hand"]["spec"]["ipType"] = "ip"
     assert [one.code for one in found(vpc)] == ["unexplained_object"]
+
+
+def test_a_rule_whose_ovn_eip_is_not_there_is_told_by_that_name(vpc: VpcSite) -> None:
+    vpc.vpc.add("ovn-fips", "hand", ovnEip="lost", vpc="shop", v4Ip="10.9.0.77")
+    [finding] = found(vpc)
+    assert (finding.address, finding.text) == (
+        None,
+        "OvnFip hand: OvnEip lost leads to 10.9.0.77, which nobody has",
+    )
