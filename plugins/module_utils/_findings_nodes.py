@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import Finding, gateway_task, node_of, registered
@@ -106,10 +106,18 @@ def mtu_findings(
     ]
     for rule in site.observed.ovn.nat_rules if too_large else ():
         if is_eip_rule(rule):
-            address = ip_address(rule.logical_ip)
+            address = _single(rule.logical_ip)
             for network, subnet, mtu in too_large:
-                if address in network:
+                if address is not None and address in network:
                     repair = f"kubectl patch subnet {subnet} --type=merge -p '{json.dumps({'spec': {'mtu': most}})}'"
                     text = f"{rule.external_ip}: subnet {subnet} has MTU {mtu}, the NIC of {gateway} {most}"
                     holder = next(iter(site.holders_at(rule.logical_ip)), None)
                     yield Finding("eip_mtu", text, repair, rule.external_ip, holder)
+
+
+def _single(text: str) -> IPv4Address | IPv6Address | None:
+    """The one address that a rule leads to. OVN lets anybody write a row with a network there, or any text."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

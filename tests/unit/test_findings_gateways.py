@@ -173,6 +173,15 @@ def test_a_network_with_a_larger_mtu_than_the_nics(
         assert one["repair"] == """kubectl patch subnet ovn-default --type=merge -p '{"spec": {"mtu": 1500}}'"""
 
 
+@pytest.mark.parametrize("logical", ["10.253.0.0/24", "", "web"])
+def test_a_row_that_leads_to_no_single_address_is_none_whose_packets_are_too_large(logical: str) -> None:
+    one = world()
+    one.rules = [*one.rules, one.rules[0]._replace(external_ip="10.4.19.180", logical_ip=logical, uuid="odd")]
+    more = replace(MORE, mtus=(SubnetMtu("ovn-default", "10.253.0.0/16", 9000),))
+    told = report(replace(seen(one, more), nodes_show={"n1": replace(UP, mtu=1500)}))["findings"]
+    assert [found["address"] for found in told if found["code"] == "eip_mtu"] == ["10.4.19.101", "10.4.19.102"]
+
+
 LINK = {"up": True, "carrier": True, "mtu": 1500}
 TUNNELS = [
     {"remote": "10.4.17.12", "bfd": "up", "error": None},
