@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import TypeVar
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Objects
@@ -102,7 +102,7 @@ class Site:
         self._broken = _group((rerouted(one), one) for one in observed.ovn.policies if "," in one.match)
         self._routes = _group((route.ip_prefix.partition("/")[0], route) for route in observed.ovn.routes)
         self._overlays = [ip_network(text, strict=False) for text in observed.overlays]
-        self._wide = [ip_network(one, strict=False) for one in self.rules_by_logical if "/" in one]
+        self._wide = [net for one in self.rules_by_logical if "/" in one and (net := _network(one)) is not None]
         self._named = {(pod.namespace, pod.name): pod for pod in observed.pods}
         alive = [pod for pod in observed.pods if pod.alive and not pod.host_network]
         self._pods = _group((self.holder_of(pod), pod) for pod in alive)
@@ -381,6 +381,14 @@ def addresses_of(pod: PodView) -> tuple[str, ...]:
         return ()
     texts = (pod.ip or "", *pod.extra_ips)
     return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    """The network of a rule. OVN lets anybody write any text there."""
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
 
 
 def _group(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:

@@ -330,6 +330,12 @@ def test_a_config_map_that_may_not_be_read_is_not_taken_for_none() -> None:
     assert report(seen(one, replace(MORE, config=None)))["findings"] == []
 
 
+def test_a_row_of_a_network_that_is_none_does_not_end_the_look() -> None:
+    one = world()
+    one.rules = [*one.rules, one.rules[0]._replace(type="snat", external_ip="10.4.19.5", logical_ip="a/b", uuid="odd")]
+    assert found(one) == []
+
+
 @pytest.mark.parametrize("name", ["deployments", "ovn_eips", "declared_routes"])
 def test_without_the_right_to_read_nothing_is_called_left_over(name: str) -> None:
     one = world()
