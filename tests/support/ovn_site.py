@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Ovn, RouterPort
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     NB_DATABASE,
     SB_DATABASE,
@@ -20,6 +22,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
 NODES = ("jah-k3s-h100-001", "jah-k3s-h100-002", "jah-k3s-h100-003")
 CHASSIS = ("c-001", "c-002", "c-003")
 MAC, NETWORK, GATEWAY = "16:52:f3:13:6a:25", "10.4.19.254/24", "10.4.19.1"
+EIPS = (("10.4.19.101", "10.253.0.11"), ("10.4.19.102", "10.253.0.12"))
 
 
 def insert(table: str, row: dict[str, Any], name: str = "") -> Operation:
@@ -142,3 +145,17 @@ def clients(endpoint: str, timeout: float = 5) -> tuple[Client, Client]:
     """NB and SB behind one endpoint."""
     nb = connect(endpoint, NB_DATABASE, timeout, "nb_endpoint")
     return nb, connect(endpoint, SB_DATABASE, timeout, "sb_endpoint")
+
+
+def standing(endpoint: str) -> Northbound:
+    """A site with two EIPs, gateway 1 active."""
+    northbound = Northbound(*clients(endpoint))
+    fill_northbound(northbound.nb, EIPS)
+    fill_southbound(northbound.sb, bound={"testing.default": 2, "unbound.default": 1})
+    return northbound
+
+
+def port_of(ovn: Ovn) -> RouterPort:
+    """The router port, of a site that has one."""
+    assert ovn.router_port is not None
+    return ovn.router_port

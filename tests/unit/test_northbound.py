@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils._model import HolderPort, NatRule, Ovn, RouterPort
+from ansible_collections.kubeovn.core.plugins.module_utils._model import HolderPort, NatRule, Ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._nb_writes import BATCH
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
@@ -21,6 +21,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
 )
 from support.ovn_site import (
     CHASSIS,
+    EIPS,
     GATEWAY,
     MAC,
     NETWORK,
@@ -30,26 +31,18 @@ from support.ovn_site import (
     fill_northbound,
     fill_southbound,
     insert,
+    port_of,
+    standing,
 )
 from support.ovsdb import OvsdbServer, wait_for
 from support.relay import Relay
 
-EIPS = (("10.4.19.101", "10.253.0.11"), ("10.4.19.102", "10.253.0.12"))
 Make = Callable[..., Any]
 
 
 @pytest.fixture
 def site(ovsdb: OvsdbServer) -> Northbound:
-    """A site with two EIPs, gateway 1 active."""
-    northbound = Northbound(*clients(ovsdb.tcp))
-    fill_northbound(northbound.nb, EIPS)
-    fill_southbound(northbound.sb, bound={"testing.default": 2, "unbound.default": 1})
-    return northbound
-
-
-def port_of(ovn: Ovn) -> RouterPort:
-    assert ovn.router_port is not None
-    return ovn.router_port
+    return standing(ovsdb.tcp)
 
 
 def addresses(rules: Sequence[NatRule]) -> list[str]:

@@ -9,27 +9,15 @@ from typing import Any, cast
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Ovn, RouterPort
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound, open_ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed, OvsdbError, Unreachable
-from support.ovn_site import MAC, NETWORK, clients, fill_northbound, fill_southbound
+from support.ovn_site import EIPS, MAC, NETWORK, fill_northbound, port_of, standing
 from support.ovsdb import OvsdbServer
-
-EIPS = (("10.4.19.101", "10.253.0.11"), ("10.4.19.102", "10.253.0.12"))
 
 
 @pytest.fixture
 def site(ovsdb: OvsdbServer) -> Northbound:
-    """A site with two EIPs, gateway 1 active."""
-    northbound = Northbound(*clients(ovsdb.tcp))
-    fill_northbound(northbound.nb, EIPS)
-    fill_southbound(northbound.sb, bound={"testing.default": 2, "unbound.default": 1})
-    return northbound
-
-
-def port_of(ovn: Ovn) -> RouterPort:
-    assert ovn.router_port is not None
-    return ovn.router_port
+    return standing(ovsdb.tcp)
 
 
 class LocalPods:
