@@ -42,6 +42,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     uuid,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._rows import (
+    bound_to,
     chassis,
     enabled,
     holder_ports,
@@ -58,6 +59,7 @@ LEADER_LABELS = {NB_DATABASE: "ovn-nb-leader=true", SB_DATABASE: "ovn-sb-leader=
 EXEC_SLACK = 5.0  # seconds that an exec may take longer than the command that it runs was given
 FEW_PORTS = 16  # up to so many ports are asked for one by one; above, all bindings are read at once
 
+BINDING = ("logical_port", "chassis", "additional_chassis")  # what tells where a port is bound
 OWNED = ("nat", "policies", "static_routes")  # columns of a router that name rows of its own
 POLICY_COLUMNS = ("_uuid", "priority", "match", "action", "nexthop", "nexthops", "external_ids")
 PORT_COLUMNS = ("_uuid", "name", "type", "addresses", "options", "up", "tag", "enabled")
@@ -144,12 +146,12 @@ class Northbound(Writes):
         rows = self.nb.select("Logical_Switch_Port", ("name", "addresses", "enabled"), [("name", "==", name)])
         bindings, chassis_rows = self.sb.select_many(
             [
-                ("Port_Binding", ("logical_port", "chassis"), [("logical_port", "==", name)]),
+                ("Port_Binding", BINDING, [("logical_port", "==", name)]),
                 ("Chassis", ("_uuid", "name"), ()),
             ]
         )
         names = {row["_uuid"]: row["name"] for row in chassis_rows}
-        where = next((names.get(one(row["chassis"])) for row in bindings), None)
+        where = next((bound_to(row, names) for row in bindings), None)
         macs = [text.split()[0] for row in rows for text in many(row["addresses"]) if text.split()]
         return HolderPort(name, macs[0], where, all(map(enabled, rows))) if macs else None
 
@@ -169,21 +171,20 @@ class Northbound(Writes):
         return tuple(sorted((switch_port(row) for row in rows), key=lambda port: port.name))
 
     def _southbound(self, ports: Collection[str]) -> tuple[tuple[Chassis, ...], dict[str, str | None], dict[str, str]]:
-        binding = ("logical_port", "chassis")
         wanted = sorted(set(ports))
         queries: list[Query] = [
             ("Chassis", ("_uuid", "name", "hostname", "encaps", "other_config", "external_ids"), ()),
             ("Encap", ("_uuid", "ip"), ()),
-            ("Port_Binding", binding, [("type", "==", "chassisredirect")]),
+            ("Port_Binding", BINDING, [("type", "==", "chassisredirect")]),
         ]
         if len(wanted) <= FEW_PORTS:
-            queries += [("Port_Binding", binding, [("logical_port", "==", port)]) for port in wanted]
+            queries += [("Port_Binding", BINDING, [("logical_port", "==", port)]) for port in wanted]
         else:
-            queries.append(("Port_Binding", binding, [("type", "==", "")]))
+            queries.append(("Port_Binding", BINDING, [("type", "==", "")]))
         rows, encaps, redirect, *bindings = self.sb.select_many(queries)
         addresses = {row["_uuid"]: row["ip"] for row in encaps}
         names = {row["_uuid"]: row["name"] for row in rows}
-        bound = {row["logical_port"]: names.get(one(row["chassis"])) for answer in bindings for row in answer}
+        bound = {row["logical_port"]: bound_to(row, names) for answer in bindings for row in answer}
         holders = {row["logical_port"]: names.get(one(row["chassis"])) for row in redirect}
         found = tuple(sorted((chassis(row, addresses) for row in rows), key=lambda item: item.name))
         return found, holders, {port: name for port in wanted if (name := bound.get(port)) is not None}

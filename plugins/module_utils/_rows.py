@@ -79,6 +79,16 @@ def chassis(row: Row, addresses: Mapping[str, str]) -> Chassis:
     return Chassis(row["_uuid"], row["name"], row["hostname"], ips, mappings)
 
 
+def bound_to(binding: Row, names: Mapping[str, str]) -> str | None:
+    """The chassis that a port is bound to, of those named by identity.
+
+    After a migration whose end Kube-OVN overlooks, the VM's new chassis stays an additional one beside none, and
+    packets reach it.
+    """
+    found = (*many(binding["chassis"]), *many(binding.get("additional_chassis")))
+    return next((names[key] for key in found if key in names), None)
+
+
 def holder_ports(rows: Sequence[Row], logical_ips: Collection[str]) -> dict[str, HolderPort]:
     """The pods' ports that have these overlay addresses, by address. OVN writes addresses as "MAC IP IP"."""
     found = {}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._model import HolderPort, NatRule, Ovn
 from ansible_collections.kubeovn.core.plugins.module_utils._nb_writes import BATCH
-from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
+from ansible_collections.kubeovn.core.plugins.module_utils._northbound import FEW_PORTS, Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import (
     GuardFailed,
     named_uuid,
@@ -189,6 +189,24 @@ def test_a_holders_port_is_found_with_its_chassis(ovsdb: OvsdbServer) -> None:
     assert northbound.holder_port("web.shop") == HolderPort("web.shop", "0a:58:0a:fd:00:0b", CHASSIS[2])
     assert northbound.holder_port("idle.shop") == HolderPort("idle.shop", "0a:58:0a:fd:00:0b", None)
     assert northbound.holder_port("nobody.shop") is None
+
+
+@pytest.mark.parametrize("many_ports", [False, True])
+def test_a_port_is_bound_where_only_an_additional_chassis_has_it(ovsdb: OvsdbServer, many_ports: bool) -> None:
+    """Kube-OVN may overlook a migration's end: the port stays tied to the old chassis, too, which has let it go."""
+    northbound = Northbound(*clients(ovsdb.tcp))
+    fill_northbound(northbound.nb)
+    others = {f"other-{number}.shop": 0 for number in range(FEW_PORTS)} if many_ports else {}
+    fill_southbound(northbound.sb, bound={"web.shop": 2, **others})
+    where = [["logical_port", "==", "web.shop"]]
+    found = next(one for one in northbound.sb.select("Chassis", ["_uuid", "name"]) if one["name"] == CHASSIS[1])
+    both = {"additional_chassis": uuid(found["_uuid"])}
+    northbound.sb.transact([{"op": "update", "table": "Port_Binding", "where": where, "row": both}])
+    ports = ["web.shop", *others]
+    assert northbound.observe(ports).bound_ports["web.shop"] == CHASSIS[2], "the first one counts while there is one"
+    left = {"chassis": to_set([])}
+    northbound.sb.transact([{"op": "update", "table": "Port_Binding", "where": where, "row": left}])
+    assert northbound.observe(ports).bound_ports["web.shop"] == CHASSIS[1]
 
 
 # --- writing ---
