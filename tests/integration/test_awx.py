@@ -186,10 +186,33 @@ def test_slices_of_a_job_take_different_addresses_of_one_pool(
         own = [rule[1] for rule in live.rules() if rule[1] in {f"10.4.19.{last}" for last in range(153, 157)}]
         assert sorted(own) == [f"10.4.19.{last}" for last in range(153, 157)]
         assert good(awx.run(name, inventory)).changed == 0
+        others = {PODS[0]: {**hosts[PODS[0]], "kubeovn_cluster": "west"}, PODS[1]: {}}
+        refused = awx.run(name, {**inventory, "_meta": {"hostvars": hosts | others}})
+        assert refused.status == "failed"
+        assert f"Without one: {PODS[1]}; clusters: west, localhost" in refused.output
     finally:
         eips = [{"pod": name} for name in PODS]
         module("kubeovn.core.ovn_eip", {"eips": eips, "state": "absent"})
         live.kubectl("delete", "pods", "-n", "default", "--ignore-not-found", *PODS)
+
+
+@pytest.mark.full
+def test_slices_of_a_site_whose_gateways_are_named_take_none_away(awx: Awx, live: Live, site: dict[str, Any]) -> None:
+    """Group gateway_nodes of a slice has its own hosts only; kubeovn_gateway_nodes counts before it."""
+    variables = {**site["all"]["vars"], "kubeovn_gateway_nodes": list(GATEWAYS)}
+    inventory = {**site, "all": {**site["all"], "vars": variables}}
+    good(awx.run("Kube-OVN: site", inventory))
+
+    def gateways() -> tuple[Any, str]:
+        config = live.get("configmap", "ovn-external-gw-config", "kube-system") or {}
+        return config.get("data"), live.nbctl("lrp-get-gateway-chassis", "ovn-cluster-external")
+
+    before = gateways()
+    parts = slices(inventory, 2)
+    assert all(0 < len(part["gateway_nodes"]["hosts"]) < len(GATEWAYS) for part in parts)
+    for private, process in [awx.start("Kube-OVN: site", {}, part) for part in parts]:
+        assert good(finished(private, process)).changed == 0
+    assert gateways() == before
 
 
 @pytest.mark.full

@@ -77,6 +77,14 @@ def test_vm_example(live: Live, created: str) -> None:
     assert (live.get("vm", VM) or {})["spec"]["template"] == vm["spec"]["template"]
 
 
+@pytest.mark.full
+def test_vm_example_as_it_is_written() -> None:
+    """With its DataVolume, which the lab has nobody to import: the API server would take it."""
+    given = {"vm_name": "as-written", "vm_eip": "", "vm_public_key": "ssh-ed25519 AAAA somebody"}
+    output = playbook("vm-testing.yml", "--check", env={"K8S_AUTH_KUBECONFIG": os.environ["KUBECONFIG_ADMIN"]}, **given)
+    assert recap(output)["localhost"] == {"ok": 2, "changed": 1, "unreachable": 0, "failed": 0}
+
+
 def test_eip_example() -> None:
     output = playbook("eip.yml", "-i", TOP / "inventories" / "example", vm_name=VM, vm_eip=ADDRESS)
     assert recap(output)["localhost"] == {"ok": 3, "changed": 0, "unreachable": 0, "failed": 0}

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from support.commands import TOP, VENV, Show, run
+from support.given_back import seen
+from support.lab import Lab
+from support.live import Live, eventually
 
 SCENARIOS = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
 # They power machines off or boot them, which takes minutes: only in `make test-full`.
@@ -27,13 +30,20 @@ def molecule(show: Show, command: str, scenario: str, *options: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared(show: Show) -> Iterator[None]:
-    """What all scenarios share: made before the first, ended after the last."""
+def shared(show: Show, lab: Lab) -> Iterator[None]:
+    """What all scenarios share: made before the first, ended after the last, when nothing of theirs may be left."""
+    live = Live(lab)
+    before = seen(live)
     molecule(show, "create", "default")
     yield
     molecule(show, "destroy", "default")
     nics = TOP / "molecule" / "shared" / "nics.yml"
     run([VENV / "bin" / "ansible-playbook", "--inventory", os.environ["LAB_INVENTORY"], nics])
+    eventually(lambda: seen(live) - before, lambda left: not left, 60, "nothing is left of the scenarios' EIPs")
+    port = live.nbctl("--bare", "--columns=name", "find", "logical_router_port", "name=ovn-cluster-external")
+    assert port.strip() == ""
+    assert live.get("configmap", "ovn-external-gw-config", "kube-system") is None
+    assert live.get("vm", "testing") is None
 
 
 def test_those_for_the_full_set_exist() -> None:
