@@ -7,7 +7,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +96,9 @@ CLUSTERS = {"all": {"children": {"kubeovn_clusters": {"hosts": {"east": {}, "wes
 def said(collections_path: str, tmp_path: Path) -> Callable[..., str]:
     """What a playbook says that fails."""
     inventory = tmp_path / "clusters.yml"
-    inventory.write_text(yaml.safe_dump(CLUSTERS))
 
-    def run_it(name: str, **variables: Any) -> str:
+    def run_it(name: str, hosts: Mapping[str, Any] = CLUSTERS, **variables: Any) -> str:
+        inventory.write_text(yaml.safe_dump(hosts))
         argv = [
             VENV / "bin" / "ansible-playbook",
             "-i",
@@ -136,6 +136,42 @@ def test_a_file_for_each_cluster_is_not_refused(said: Callable[..., str], tmp_pa
     assert told.count("https://127.0.0.1:1 does not answer") >= 2
     alone = said("report", kubeovn_clusters="east", kubeovn_report_file=str(tmp_path / "report.html"))
     assert "https://127.0.0.1:1 does not answer" in alone
+
+
+SITE = {
+    "kubeovn_gateway_nic": "none0",
+    "kubeovn_gateway_address": "10.4.19.1/24",
+    "kubeovn_gateway_nic_ip": "10.4.19.254/24",
+}
+
+
+@pytest.mark.parametrize(("name", "misspelt"), [("site", "kubeovn_proof_prob"), ("teardown", "teardown_gatway")])
+def test_the_nodes_of_a_cluster_that_is_refused_are_left_alone(
+    said: Callable[..., str], name: str, misspelt: str
+) -> None:
+    clusters = {"hosts": {"east": {}, "west": {misspelt: False}}, "vars": LOCAL}
+    nodes = {"hosts": {f"{one}-node": {"kubeovn_cluster": one} for one in ("east", "west")}, "vars": LOCAL}
+    told = said(name, {"all": {"children": {"kubeovn_clusters": clusters, "gateway_nodes": nodes}}}, **SITE)
+    assert f"{misspelt}: playbook kubeovn.core.{name} has no such variable" in told
+    changing = told.partition("PLAY [EIPs]")[0]  # the proof at the end only looks
+    assert "[east-node" in changing
+    assert "[west-node" not in changing
+
+
+def test_a_maintenance_of_what_is_no_gateway_is_refused_before_the_first_of_them(said: Callable[..., str]) -> None:
+    named = {"kubeovn_gateway_nodes": ["a", "b"], "rolling_maintenance_nodes": ["a", "c"]}
+    told = said("rolling_maintenance", **named, **SITE, rolling_maintenance_tasks="/no/such/file.yml")
+    lost = "rolling_maintenance_tasks: /no/such/file.yml is no file here"
+    assert f"rolling_maintenance_nodes: c: no gateway; those are a, b; {lost}. Nothing was changed." in told
+    assert "does not answer" not in told
+
+
+def test_a_cluster_without_eips_has_none_to_rotate(said: Callable[..., str]) -> None:
+    hosts = {"east": {"kubeovn_eips": []}, "west": {"kubeovn_eips": [{"vm": "testing", "pool": "10.4.19.101"}]}}
+    clusters = {"all": {"children": {"kubeovn_clusters": {"hosts": hosts, "vars": LOCAL}}}}
+    told = said("rotate_eips", clusters, rotate_eips_rotation="one")
+    failed = dict(re.findall(r"(east|west) : .*? failed=(\d)", told.partition("PLAY RECAP")[2]))
+    assert failed == {"east": "0", "west": "1"}
 
 
 # --- Molecule
