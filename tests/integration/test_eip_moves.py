@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.commands import CommandFailed
-from support.eip_lab import EIP, ROUTED, WORKER, gateway, machine, noted, picture, pod, runs
+from support.eip_lab import EIP, GATEWAYS, ROUTED, WORKER, gateway, machine, noted, picture, pod, runs
 from support.fleet import alone
 from support.lab import Lab
 from support.live import Live, eventually
@@ -121,6 +121,32 @@ def test_a_vm_that_migrates_keeps_its_eip(bare: Live) -> None:
     assert good({"vm": VM, "address": ADDRESS})["changed"] is False
     assert bare.rule_ids() == rows
     assert is_tied(bare), "Kube-OVN frees it by itself, or this test proves nothing"
+
+
+def test_a_migration_whose_end_kube_ovn_overlooks_changes_nothing(bare: Live) -> None:
+    """It leaves what this does by hand where KubeVirt calls a migration completed before Kube-OVN looks at its end."""
+    _pod, here = launcher(bare)
+    there = next(node for node in GATEWAYS if node != here)
+    port = f"{VM}.default"
+    bare.nbctl("lsp-set-options", port, f"requested-chassis={there},{here}", "activation-strategy=rarp")
+    try:
+        eventually(
+            lambda: bound(bare, port), lambda found: found == (0, 1), SETTLED, "an additional chassis beside none"
+        )
+        assert good({"vm": VM, "address": ADDRESS})["changed"] is True
+        assert bare.answers(ADDRESS) == [62, 62, 62]
+        assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+    finally:
+        bare.nbctl("lsp-set-options", port)
+        eventually(lambda: bound(bare, port), lambda found: found == (1, 0), SETTLED, "the port is bound")
+
+
+def bound(live: Live, port: str) -> tuple[int, int]:
+    """How many chassis, and how many additional ones, SB has a port bound to."""
+    columns = "--columns=chassis,additional_chassis"
+    found = json.loads(live.lab.run("sbctl", "--format=json", columns, "find", "Port_Binding", f"logical_port={port}"))
+    [[chassis, additional]] = ([int(value != ["set", []]) for value in row] for row in found["data"])
+    return chassis, additional
 
 
 def migrate(live: Live) -> None:
