@@ -59,7 +59,7 @@ LEADER_LABELS = {NB_DATABASE: "ovn-nb-leader=true", SB_DATABASE: "ovn-sb-leader=
 EXEC_SLACK = 5.0  # seconds that an exec may take longer than the command that it runs was given
 FEW_PORTS = 16  # up to so many ports are asked for one by one; above, all bindings are read at once
 
-BINDING = ("logical_port", "chassis", "additional_chassis")  # what tells where a port is bound
+BINDING = ("logical_port", "chassis", "additional_chassis", "options")  # what tells where a port is bound
 OWNED = ("nat", "policies", "static_routes")  # columns of a router that name rows of its own
 POLICY_COLUMNS = ("_uuid", "priority", "match", "action", "nexthop", "nexthops", "external_ids")
 PORT_COLUMNS = ("_uuid", "name", "type", "addresses", "options", "up", "tag", "enabled")

@@ -83,10 +83,14 @@ def bound_to(binding: Row, names: Mapping[str, str]) -> str | None:
     """The chassis that a port is bound to, of those named by identity.
 
     After a migration whose end Kube-OVN overlooks, the VM's new chassis stays an additional one beside none, and
-    packets reach it.
+    packets reach it: unless it waits for the VM's first packet, before which it passes none on (ovn-nb(5), rarp).
     """
-    found = (*many(binding["chassis"]), *many(binding.get("additional_chassis")))
-    return next((names[key] for key in found if key in names), None)
+    options = binding.get("options") or {}
+    ready = options.get("additional-chassis-activated", "").split(",") if "activation-strategy" in options else None
+    additional = (names.get(key) for key in many(binding.get("additional_chassis")))
+    found = [names.get(key) for key in many(binding["chassis"])]
+    found += [name for name in additional if ready is None or name in ready]
+    return next((name for name in found if name is not None), None)
 
 
 def holder_ports(rows: Sequence[Row], logical_ips: Collection[str]) -> dict[str, HolderPort]:

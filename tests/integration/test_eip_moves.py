@@ -128,7 +128,7 @@ def test_a_migration_whose_end_kube_ovn_overlooks_changes_nothing(bare: Live) ->
     _pod, here = launcher(bare)
     there = next(node for node in GATEWAYS if node != here)
     port = f"{VM}.default"
-    bare.nbctl("lsp-set-options", port, f"requested-chassis={there},{here}", "activation-strategy=rarp")
+    bare.nbctl("lsp-set-options", port, f"requested-chassis={there},{here}")
     try:
         eventually(
             lambda: bound(bare, port), lambda found: found == (0, 1), SETTLED, "an additional chassis beside none"

@@ -307,6 +307,11 @@ OBSERVED: dict[str, tuple[Row, ...]] = {
             (f"{MOVES}::test_a_vm_that_migrates_keeps_its_eip",),
         ),
         Row(
+            "migrate it, and KubeVirt calls the migration completed before Kube-OVN looks at its end",
+            "lab",
+            (f"{MOVES}::test_a_migration_whose_end_kube_ovn_overlooks_changes_nothing",),
+        ),
+        Row(
             "set another one on the pod of a running VM",
             "lab",
             (f"{KUBEVIRT}::test_another_eip_on_the_pod_of_a_running_vm_makes_two_rules",),

@@ -207,6 +207,10 @@ def test_a_port_is_bound_where_only_an_additional_chassis_has_it(ovsdb: OvsdbSer
     left = {"chassis": to_set([])}
     northbound.sb.transact([{"op": "update", "table": "Port_Binding", "where": where, "row": left}])
     assert northbound.observe(ports).bound_ports["web.shop"] == CHASSIS[1]
+    for activated, bound in ((f"other,{CHASSIS[1]}", CHASSIS[1]), ("other", None)):
+        options = to_map({"activation-strategy": "rarp", "additional-chassis-activated": activated})
+        northbound.sb.transact([{"op": "update", "table": "Port_Binding", "where": where, "row": {"options": options}}])
+        assert northbound.observe(ports).bound_ports.get("web.shop") == bound
 
 
 # --- writing ---
