@@ -264,7 +264,7 @@ def _network_problems(path: str, pod: PodView) -> list[Problem]:
     if pod.underlay:
         text = f"{name} is on provider network {pod.underlay} itself, not on the overlay: no router translates for it"
         return [Problem(path, text, "it has an address of a physical network already")]
-    if "," in (pod.ip or "") or ":" in (pod.ip or ""):
+    if pod.has_ipv6:
         text = f"{name} has address {pod.ip}: Kube-OVN's reroute policy never matches an IPv6 or dual-stack pod"
         return [Problem(path, text, "an EIP needs an IPv4 pod")]
     if pod.extra_nics:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, kubeovn.core contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is wrong with a site's NAT and gateways: the one list of findings, each with its code. Pure.
+"""What is wrong with a site's EIPs; and the one list of all findings, each with its code. Pure.
 
 What is left behind is not judged here again: it is what `ovn_eip state: pruned` would delete.
 
@@ -25,14 +25,13 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import (
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site, addresses_of, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, RELEASE
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    ANNOTATIONS,
     CONFIG_MAP,
     DEFAULT_VPC,
     FIP,
-    GatewayChassis,
-    GatewayNode,
     Holder,
     NatRule,
-    Ovn,
+    PodView,
     RoutePolicy,
 )
 
@@ -58,8 +57,10 @@ CODES = {
     "orphan_ovn_eip": (WARNING, "nobody else gets the address"),
     "unexplained_object": (WARNING, "the address is taken for nobody"),
     "eip_without_row": (ERROR, "the holder does not have the address that its annotation names"),
+    "eip_pending": (WARNING, "until Kube-OVN gets done with the pod its holder does not have the address"),
     "row_elsewhere": (ERROR, "the address leads to somebody else than the holder that asks for it"),
     "missing_reroute": (ERROR, "no policy sends the holder's packets to the physical gateway"),
+    "config_ignored": (ERROR, "no change of the gateway's ConfigMap has any effect, and no lost row comes back"),
     "config_differs": (ERROR, "OVN does not do what the gateway's ConfigMap says"),
     "gateway_row_dead": (ERROR, "the row counts as a gateway that cannot take over"),
     "gateway_row_stranger": (ERROR, "a node that is no gateway may get the traffic"),
@@ -101,9 +102,12 @@ class Finding:
         return CODES[self.code][1]
 
 
-def eip_findings(site: Site, config: Mapping[str, str] | None = None) -> list[Finding]:
-    """What is wrong with NAT rules, policies and claims. The site's observation is one that prune() would take."""
-    return [*_shared(site), *_left(site), *_asked(site), *_misplaced(site, config or {})]
+def eip_findings(site: Site, config: Mapping[str, str] | None = None, recent: str | None = None) -> list[Finding]:
+    """What is wrong with NAT rules, policies and claims. The site's observation is one that prune() would take.
+
+    recent: what was asked for later than this is not judged before Kube-OVN got done with it, as the API writes times.
+    """
+    return [*_shared(site), *_left(site), *_asked(site, recent), *_misplaced(site, config or {})]
 
 
 def _misplaced(site: Site, config: Mapping[str, str]) -> Iterable[Finding]:
@@ -177,30 +181,68 @@ def _left(site: Site) -> Iterable[Finding]:
         yield Finding("unexplained_policy", text, _removal("policies", policy.uuid))
 
 
-def _asked(site: Site) -> Iterable[Finding]:
-    """What annotations ask for, and OVN does not do. A pod that Kube-OVN has yet to look at is not judged."""
+def _asked(site: Site, recent: str | None) -> Iterable[Finding]:
+    """What annotations ask for, and OVN does not do."""
     for holder, kind, address in site.asked_at_all():
         pod = site.pod_of(holder)
-        logical = next((one for one in addresses_of(pod) if ":" not in one), None) if pod else None
-        # Without a gateway Kube-OVN never gets done with a new pod that asks.
-        if pod is None or logical is None or pod.deleting or (site.observed.configured and not pod.routed):
+        if pod is None or pod.deleting:
             continue
-        # Kube-OVN routes a pod of two addresses, or of two NICs in the VPC, wrongly: ovn_eip only takes its EIP away.
-        state = "absent" if "," in (pod.ip or "") or pod.extra_nics else "present"
-        repair = _attach(holder, kind, address, state)
-        rules = [rule for rule in site.rules_by_external.get(address, []) if is_eip_rule(rule, kind)]
-        own = next((rule for rule in rules if rule.logical_ip == logical), None)
-        if pod.asks(kind) != address:
-            if own is None and _is_behind(holder, site):
-                text = f"{holder} asks for {address}, but its pod {pod.name} does not: Kube-OVN looks at pods only"
-                yield Finding("eip_without_row", text, repair, address, holder)
-        elif own and site.of_another_port(own):
-            text = f"{address} is translated for port {own.logical_port}, and {holder} has {pod.logical_port}"
-            yield Finding("row_elsewhere", text, repair, address, holder)
-        elif own and not site.policy_right(logical):
-            yield Finding("missing_reroute", f"{holder} has no policy for {logical}", repair, address, holder)
-        elif own is None:
-            yield _without_row(holder, kind, address, (logical, rules), site, repair)
+        if pod.vpc not in (None, DEFAULT_VPC):
+            if pod.asks(kind) == address and address not in site.observed.ovn_eips:
+                yield _elsewhere(holder, kind, address, pod)
+            continue
+        # From a pod that the annotation does not serve ovn_eip only takes it away.
+        repair = _attach(holder, kind, address, "absent" if pod.unserved else "present")
+        # Without a gateway Kube-OVN never gets done with a new pod that asks.
+        if site.observed.configured and not pod.routed:
+            since = pod.asked_since
+            young = recent is not None and since is not None and since > recent
+            if pod.asks(kind) == address and not young and not _works(address, kind, pod, site):
+                when = f" since {since}" if since else ""
+                text = f"{holder} asks for {address}{when}, and Kube-OVN has not done it yet, or cannot: see its log"
+                yield Finding("eip_pending", text, repair, address, holder)
+        else:
+            yield from _judged(holder, kind, address, pod, site, repair)
+
+
+def _rule_of(address: str, kind: str, pod: PodView, site: Site) -> tuple[str, NatRule | None, Sequence[NatRule]]:
+    """A pod's overlay address, the rule that leads there, and all of that external address and kind."""
+    logical = next((one for one in addresses_of(pod) if ":" not in one), pod.ip or "no overlay address yet")
+    rules = [rule for rule in site.rules_by_external.get(address, []) if is_eip_rule(rule, kind)]
+    return logical, next((rule for rule in rules if rule.logical_ip == logical), None), rules
+
+
+def _works(address: str, kind: str, pod: PodView, site: Site) -> bool:
+    """Whether OVN has what makes an EIP, whatever Kube-OVN has still to do."""
+    logical, own, _rules = _rule_of(address, kind, pod, site)
+    return own is not None and not site.of_another_port(own) and site.policy_right(logical)
+
+
+def _judged(holder: Holder, kind: str, address: str, pod: PodView, site: Site, repair: str) -> Iterable[Finding]:
+    """What is wrong with the EIP of a pod with which Kube-OVN got done."""
+    logical, own, rules = _rule_of(address, kind, pod, site)
+    if pod.asks(kind) != address:
+        if own is None and _is_behind(holder, site):
+            text = f"{holder} asks for {address}, but its pod {pod.name} does not: Kube-OVN looks at pods only"
+            yield Finding("eip_without_row", text, repair, address, holder)
+    elif own and site.of_another_port(own):
+        text = f"{address} is translated for port {own.logical_port}, and {holder} has {pod.logical_port}"
+        yield Finding("row_elsewhere", text, repair, address, holder)
+    elif own and not site.policy_right(logical):
+        yield Finding("missing_reroute", f"{holder} has no policy for {logical}", repair, address, holder)
+    elif own is None:
+        yield _without_row(holder, kind, address, (logical, rules), site, repair)
+
+
+def _elsewhere(holder: Holder, kind: str, address: str, pod: PodView) -> Finding:
+    """An EIP that is asked for by annotation where only objects make them: there ovn_eip takes no annotation away."""
+    text = f"{holder} asks for {address} by annotation, and is in VPC {pod.vpc}, where Kube-OVN does not look at it"
+    key = ANNOTATIONS[kind]
+    repair = f"kubectl annotate pod {pod.name} -n {pod.namespace} {key}-"
+    if holder.kind != "Pod":
+        change = json.dumps({"spec": {"template": {"metadata": {"annotations": {key: None}}}}})
+        repair = f"kubectl patch {holder.kind.lower()} {holder.name} -n {holder.namespace} --type=merge -p '{change}'"
+    return Finding("eip_without_row", text, repair, address, holder)
 
 
 def _without_row(
@@ -245,112 +287,23 @@ def _removal(column: str, row: str) -> str:
 
 
 def _attach(holder: Holder, kind: str, address: str, state: str) -> str:
-    eip = {"address": address, WORKLOADS[holder.kind]: holder.name, "namespace": holder.namespace}
-    options = {"kind": kind, "state": state, "eips": [eip]}
-    if state == "present":
-        del options["state"]  # as it is by default
+    options = eip_options(holder, kind, address)
+    if state != "present":  # as it is by default
+        options["state"] = state
     return f"- kubeovn.core.ovn_eip: {json.dumps(options)}"
 
 
-# --- gateways
-
-
-def gateway_findings(ovn: Ovn, nodes: Sequence[GatewayNode], config: Mapping[str, str] | None) -> list[Finding]:
-    """What is wrong with the gateways. config: the ConfigMap's data, empty without one, None when it was not read."""
-    found = [] if config is None else list(_config(ovn, config))
-    if ovn.router_port is None:
-        return found
-    rows = ovn.router_port.gateway_chassis
-    of_row = {row: node_of(row, ovn, nodes) for row in rows}
-    asked = _wanted(config, nodes, [node.name for node in of_row.values() if node])
-    alive = [row for row, node in of_row.items() if node is not None and node.ready and registered(row, ovn)]
-    repair = gateway_task(config)
-    found += _rows(of_row, alive, asked, repair)
-    if not ovn.router_port.enabled:
-        found.append(Finding("port_disabled", f"router port {ovn.router_port.name} is disabled", repair))
-    if ovn.active_chassis is None:
-        found.append(Finding("no_active_gateway", "no chassis holds the router port", repair))
-    if len(rows) == 1:
-        node = of_row[rows[0]]
-        name = node.name if node else rows[0].chassis
-        found.append(Finding("gateway_alone", f"{name} is the only gateway", repair, node=name))
-    elif len(alive) == 1 and (last := of_row[alive[0]]):
-        text = f"{last.name} is the only one of {len(rows)} gateways that lives"
-        found.append(Finding("survivor_without_peer", text, gateway_task(config, rescue=True), node=last.name))
-    return found
-
-
-def _rows(
-    of_row: Mapping[GatewayChassis, GatewayNode | None],
-    alive: Sequence[GatewayChassis],
-    asked: Sequence[str],
-    repair: str,
-) -> Iterable[Finding]:
-    """Rows that should not be there, that lack, or that have another order than asked."""
-    for row, node in of_row.items():
-        name = node.name if node else None
-        if row not in alive:
-            why = f"node {name} is not ready, or its chassis is gone" if name else "no node has this chassis"
-            text = f"gateway chassis {row.chassis}: {why}"
-            yield Finding("gateway_row_dead", text, repair, node=name)
-        elif asked and name not in asked:
-            text = f"node {name} has a gateway chassis, and the ConfigMap does not list it"
-            yield Finding("gateway_row_stranger", text, repair, node=name)
-    there = [node.name for node in of_row.values() if node and node.name in asked]
-    for name in asked:
-        if name not in there:
-            text = f"node {name} is listed in the ConfigMap, and has no gateway chassis"
-            yield Finding("gateway_row_missing", text, repair, node=name)
-    wanted = [name for name in asked if name in there]
-    if there != wanted:
-        text = f"the order is {', '.join(there)}, asked for is {', '.join(wanted)}"
-        yield Finding("gateway_order", text, repair, node=there[0])
-
-
-def _config(ovn: Ovn, config: Mapping[str, str]) -> Iterable[Finding]:
-    port = ovn.router_port
-    enabled = bool(config) and config.get("enable-external-gw") != "false"
-    repair = gateway_task(config) if enabled else "- kubeovn.core.ovn_external_gw: {state: absent}"
-    if enabled != (port is not None):
-        said, real = ("asks for a gateway", "is not there") if enabled else ("asks for none", "is there")
-        text = f"the ConfigMap {said}, and router port {ovn.names.router_port} {real}"
-        yield Finding("config_differs", text, repair)
-    elif port is not None:
-        for key, values in (("nic-ip", port.networks), ("nic-mac", (port.mac.lower(),))):
-            said = config.get(key, "").lower()  # of nic-ip there may be two, of IPv4 and IPv6
-            if said and sorted(said.split(",")) != sorted(values):
-                text = f"{key} is {said} in ConfigMap {CONFIG_MAP}, in OVN {','.join(values)}"
-                yield Finding("config_differs", text, repair)
+def eip_options(holder: Holder, kind: str, address: str) -> dict[str, Any]:
+    """ovn_eip's options for one EIP."""
+    return {
+        "kind": kind,
+        "eips": [{"address": address, WORKLOADS[holder.kind]: holder.name, "namespace": holder.namespace}],
+    }
 
 
 def asked_nodes(config: Mapping[str, str] | None) -> list[str]:
     """The nodes that the ConfigMap lists, in their order."""
     return [name.strip() for name in ((config or {}).get(NODES_KEY) or "").split(",") if name.strip()]
-
-
-def _wanted(config: Mapping[str, str] | None, nodes: Sequence[GatewayNode], there: Sequence[str]) -> list[str]:
-    """The nodes that are to be gateways, in their order.
-
-    For a distributed gateway Kube-OVN goes by the label alone, and by the list not at all: where the two differ, no
-    order is asked for.
-    """
-    listed = asked_nodes(config)
-    labelled = {node.name for node in nodes if node.gateway_label == "true"}
-    if (config or {}).get("type") != "distributed" or set(listed) == labelled:
-        return listed
-    return [*(name for name in there if name in labelled), *sorted(labelled - set(there))]
-
-
-def node_of(row: GatewayChassis, ovn: Ovn, nodes: Sequence[GatewayNode]) -> GatewayNode | None:
-    """The node of a gateway chassis: by its annotation, else by the host name that the chassis reports."""
-    hosts = {one.name: one.hostname for one in ovn.chassis}
-    by_chassis = next((node for node in nodes if node.chassis == row.chassis), None)
-    return by_chassis or next((node for node in nodes if node.name == hosts.get(row.chassis)), None)
-
-
-def registered(row: GatewayChassis, ovn: Ovn) -> bool:
-    """Whether SB has its chassis."""
-    return any(one.name == row.chassis for one in ovn.chassis)
 
 
 def gateway_task(config: Mapping[str, str] | None, **more: Any) -> str:

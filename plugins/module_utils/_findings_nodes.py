@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site, is_eip_rule
-from ansible_collections.kubeovn.core.plugins.module_utils._findings import Finding, gateway_task, node_of, registered
+from ansible_collections.kubeovn.core.plugins.module_utils._findings import Finding, gateway_task
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import node_of, registered
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     GatewayChassis,
     GatewayNode,

@@ -24,11 +24,11 @@ from ansible_collections.kubeovn.core.plugins.module_utils._addresses import (
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed, hand_labelled, written_data
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CHASSIS_ANNOTATION,
-    CONFIG_MAP,
     GATEWAY_LABEL,
     ExternalGateway,
     Problem,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._objects import put_out_of_use
 
 BFD_KEYS = {"min_rx": "bfd-min-rx", "min_tx": "bfd-min-tx", "multiplier": "bfd-mult"}
 BFD_LIMITS = {"min_rx": (1, 60_000), "min_tx": (1, 60_000), "multiplier": (1, 255)}  # milliseconds; ovn-nb(5)
@@ -85,10 +85,8 @@ def bfd_options(bfd: Mapping[str, Any] | None, problems: list[Problem]) -> dict[
 def site_problems(seen: Observed) -> Iterator[Problem]:
     """What about the cluster keeps the ConfigMap from having any effect."""
     if seen.extra_subnets:
-        text = f"is set, {'; '.join(seen.extra_subnets)}: Kube-OVN then ignores {CONFIG_MAP}, even for an empty list"
-        hint = "these subnets' own gateways rule instead; remove the field: kubectl edit vpc ovn-cluster"
-        if not any(field.startswith("spec.") for field in seen.extra_subnets):
-            hint += " --subresource=status"
+        text, command = put_out_of_use(seen.extra_subnets)
+        hint = f"these subnets' own gateways rule instead; remove the field: {command}"
         yield Problem("vpc ovn-cluster", text, hint)
     if seen.ovn.router_uuid is None:
         text = "NB has no logical router ovn-cluster"

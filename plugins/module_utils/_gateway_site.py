@@ -43,9 +43,14 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Problem,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import CENTRAL_NAMESPACE, Northbound
-from ansible_collections.kubeovn.core.plugins.module_utils._objects import flag_of, gateway_node, notes_of
+from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
+    EXTRA,
+    extra_subnets,
+    flag_of,
+    gateway_node,
+    notes_of,
+)
 
-EXTRA = "extraExternalSubnets"
 FALSE_FLAGS = ("0", "f", "F", "FALSE", "False", "false")  # as Go reads a flag
 FIRST_NIC = ("ovn", "")  # providers of a subnet that pods' first NICs are in
 Right = tuple[str, Resource, "str | None", "str | None"]  # verb, resource, namespace, name
@@ -80,14 +85,13 @@ class GatewaySite:
             vpc = vpcs.get(DEFAULT_VPC) or {}
         else:
             vpc = self._cluster.get(VPCS, None, DEFAULT_VPC) or {}
-        spec, status = vpc.get("spec") or {}, vpc.get("status") or {}
         return Observed(
             config_map=None if config_map is None else config_map.get("data") or {},
             notes=notes_of(config_map),
             nodes=tuple(sorted(map(gateway_node, self._cluster.list(NODES)), key=lambda node: node.name)),
             ovn=self.ovn.observe(holders=self._holders),
-            extra_subnets=_extra_subnets(spec, status),
-            enabled=spec.get("enableExternal"),
+            extra_subnets=extra_subnets(vpc),
+            enabled=(vpc.get("spec") or {}).get("enableExternal"),
             evidence=self._evidence,
             **self._lasting,
         )
@@ -229,17 +233,6 @@ def _is_overlay(subnet: Mapping[str, Any]) -> bool:
     """
     own_vpc = (subnet.get("vpc") or DEFAULT_VPC) == DEFAULT_VPC
     return own_vpc and not subnet.get("vlan") and (subnet.get("provider") or "") in FIRST_NIC
-
-
-def _extra_subnets(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields of the default VPC that put the ConfigMap out of use: an empty list does it too.
-
-    resyncExternalGateway in pkg/controller/external_gw.go of v1.14 looks at both for nil.
-    """
-    fields = {
-        f"{part}.{EXTRA}": values[EXTRA] for part, values in (("spec", spec), ("status", status)) if EXTRA in values
-    }
-    return tuple(f"{name}: {', '.join(value) or '[]'}" for name, value in fields.items() if value is not None)
 
 
 def _address(eip: Mapping[str, Any]) -> str | None:

@@ -287,10 +287,21 @@ class PodView:
     stateful_set: str | None = None  # name of the StatefulSet that owns it: another pod of its name follows it
     underlay: str | None = None  # the provider network of a pod that is on a VLAN, not on the overlay
     mac: str | None = None  # of its first NIC
+    asked_since: str | None = None  # when the annotation of one that is not routed was written, as the API says it
 
     def asks(self, kind: str) -> str | None:
         """The address that its annotation of this kind names."""
         return {FIP: self.eip, SNAT: self.snat}.get(kind)
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether it has an IPv6 address, alone or beside another: Kube-OVN's reroute policy then never matches."""
+        return ":" in (self.ip or "")
+
+    @property
+    def unserved(self) -> bool:
+        """Whether an EIP's annotation does not work for it: with several NICs in the VPC each would be hit."""
+        return self.has_ipv6 or bool(self.extra_nics) or self.underlay is not None
 
     @property
     def alive(self) -> bool:

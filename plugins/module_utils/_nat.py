@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import is_eip_rule
-from ansible_collections.kubeovn.core.plugins.module_utils._findings import Finding, node_of
+from ansible_collections.kubeovn.core.plugins.module_utils._findings import Finding
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import node_of
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import peer_states
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     ANNOTATIONS,

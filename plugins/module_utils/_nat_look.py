@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -39,8 +40,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
     ERROR,
     Finding,
     eip_findings,
-    gateway_findings,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import gateway_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import link_findings, mtu_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_objects import object_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
@@ -58,6 +59,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._nat_evidence import 
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
     deployment_view,
+    extra_subnets,
     gateway_node,
     kept_addresses,
     kube_ovn_versions,
@@ -71,6 +73,7 @@ ABSENT, FORBIDDEN = 404, 403
 # Of so many EIPs a NAT row each is read with its identity, so that one that is there twice comes twice: the pods that
 # have them take far longer to list. Of more it would cost the server half as much again.
 FEW_RULES = 5000
+RECENT = 60  # seconds: so long Kube-OVN's controller may need, with some hundred pods before this one
 
 Listed = Mapping[Resource, "Sequence[Mapping[str, Any]] | None"]
 
@@ -83,6 +86,7 @@ class More:
     ovn_eips: Mapping[str, str] | None = field(default_factory=dict)  # address -> name of the OvnEip that has it
     config: Mapping[str, str] | None = None  # the gateway's ConfigMap, empty when there is none
     declared_routes: frozenset[str] | None = frozenset()  # prefixes that the VPC's spec routes by source
+    extra_subnets: tuple[str, ...] = ()  # fields of the default VPC for which Kube-OVN ignores the ConfigMap
     overlays: tuple[str, ...] = ()
     kubevirt: bool = True
     mtus: tuple[SubnetMtu, ...] = ()
@@ -103,6 +107,7 @@ class Seen:
     more: More | None = None  # None: nothing is asked for that needs it
     nodes_show: Mapping[str, NodeSide] = field(default_factory=dict)  # what nodes showed of themselves
     versions: tuple[str, ...] = ()  # of Kube-OVN
+    recent: str | None = None  # when the last minute began: what was asked for since may be under way
 
     @cached_property
     def site(self) -> Site:
@@ -137,6 +142,7 @@ def observe(
     ips = cluster.list(IPS, absent_ok=True)
     more = _more(cluster, configmap_namespace, made, subnets, ips)
     nic = (more.config or {}).get("external-gw-nic")
+    recent = datetime.now(UTC) - timedelta(seconds=RECENT)
     items = cluster.list(PODS)
     pods = tuple(pod_view(item) for item in items)
     asking = sum(1 for pod in pods for kind in NAT_TYPES if pod.asks(kind))
@@ -153,6 +159,7 @@ def observe(
         more=replace(more, kubevirt=machines is not None),
         nodes_show=sides(evidence or {}, nic),
         versions=kube_ovn_versions(items),
+        recent=recent.strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
 
 
@@ -186,8 +193,8 @@ def _more(
 ) -> More:
     deployments, eips = _allowed(cluster, DEPLOYMENTS), made[OVN_EIPS]
     vpcs = _allowed(cluster, VPCS)
-    specs = [vpc.get("spec") or {} for vpc in vpcs or () if vpc["metadata"]["name"] == DEFAULT_VPC]
-    routes = [route for spec in specs for route in spec.get("staticRoutes") or []]
+    own = next((vpc for vpc in vpcs or () if vpc["metadata"]["name"] == DEFAULT_VPC), {})
+    routes = (own.get("spec") or {}).get("staticRoutes") or []
     try:
         config = (cluster.get(CONFIG_MAPS, configmap_namespace, CONFIG_MAP) or {}).get("data") or {}
     except ClusterError as error:
@@ -199,6 +206,7 @@ def _more(
         ovn_eips=None if eips is None else {ip: item["metadata"]["name"] for item in eips if (ip := _ovn_eip(item))},
         config=config,
         declared_routes=None if vpcs is None else frozenset(str(route.get("cidr") or "") for route in routes),
+        extra_subnets=extra_subnets(own),
         overlays=overlay_networks(subnets),
         mtus=overlay_mtus(subnets),
         objects=_objects(made, subnets, ips),
@@ -233,16 +241,16 @@ def _ovn_eip(item: Mapping[str, Any]) -> str:
 def findings(seen: Seen) -> tuple[list[Finding], list[str]]:
     """What is wrong, errors first; and what could not be judged, since this identity may not read what it needs."""
     more = seen.more or More()
-    found = gateway_findings(seen.ovn, seen.nodes, more.config)
+    found = gateway_findings(seen.ovn, seen.nodes, more.config, more.extra_subnets)
     unread = [] if more.config is not None else [f"ConfigMap {CONFIG_MAP}: whether OVN does what it says"]
     needed = {"deployments": more.deployments, "ovn-eips": more.ovn_eips, "vpcs": more.declared_routes}
     missing = [name for name, value in needed.items() if value is None]
     if missing:
         unread.append(f"{', '.join(missing)}: what is left over, and which EIPs are wrong")
     else:
-        found += [*eip_findings(seen.site, more.config), *object_findings(seen.site)]
+        found += [*eip_findings(seen.site, more.config, seen.recent), *object_findings(seen.site)]
     if more.unlisted:
-        unread.append(f"{', '.join(more.unlisted)}: what is left over in other VPCs")
+        unread.append(f"{', '.join(more.unlisted)}: what is wrong with EIPs that objects make")
     found += link_findings(seen.ovn, seen.nodes, more.config, seen.nodes_show)
     found += mtu_findings(seen.site, more.mtus, seen.nodes, seen.nodes_show)
     return sorted(found, key=_finding_key), unread

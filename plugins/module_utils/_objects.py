@@ -8,14 +8,17 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     ADDRESS_ANNOTATION,
     ADDRESS_ANNOTATION_SUFFIX,
+    ANNOTATIONS,
     CHASSIS_ANNOTATION,
+    CONFIG_MAP,
     DATAPATH_LABEL,
     DEFAULT_VPC,
     EIP_ANNOTATION,
@@ -37,6 +40,7 @@ PROVIDER_ANNOTATION = "ovn.kubernetes.io/provider_network"  # only pods of a VLA
 FIRST_NIC = "ovn"  # the provider of a pod's first NIC
 PASSING = ("DaemonSet", "Job", "ReplicationController")  # their pods' names are never the same again
 VIRT_CONTROLLER = "virt-controller"  # KubeVirt's Deployment of that name
+EXTRA = "extraExternalSubnets"
 SYNC_FLAG = "--additional-launcher-annotations-sync"
 
 
@@ -52,6 +56,7 @@ def pod_view(pod: Object) -> PodView:
     extra_nics = _extra_nics(notes)
     address = notes.get(ADDRESS_ANNOTATION) or None
     owner = _owner(metadata, "VirtualMachineInstance")
+    routed = notes.get(ROUTED_ANNOTATION) == "true"
     return PodView(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -60,7 +65,7 @@ def pod_view(pod: Object) -> PodView:
         phase=status.get("phase") or "",
         ip=address,
         eip=notes.get(EIP_ANNOTATION) or None,
-        routed=notes.get(ROUTED_ANNOTATION) == "true",
+        routed=routed,
         vm=notes.get(VM_ANNOTATION) or owner,
         host_network=bool(spec.get("hostNetwork")),
         deleting=bool(metadata.get("deletionTimestamp")),
@@ -77,7 +82,27 @@ def pod_view(pod: Object) -> PodView:
         stateful_set=_owner(metadata, "StatefulSet"),
         underlay=notes.get(PROVIDER_ANNOTATION) or None,
         mac=notes.get(MAC_ANNOTATION) or None,
+        asked_since=None if routed else _asked_since(metadata),
     )
+
+
+def _asked_since(metadata: Object) -> str | None:
+    """When an EIP was last asked for by annotation; None when none is. The API notes who wrote a field, and when."""
+    notes = metadata.get("annotations") or {}
+    fields = [f"f:{key}" for key in ANNOTATIONS.values() if notes.get(key)]
+    times = [
+        str(one.get("time") or "")
+        for one in metadata.get("managedFields") or []
+        if fields
+        if any(field in _fields(one) for field in fields)
+    ]
+    return max(times, default=str(metadata.get("creationTimestamp") or "")) or None if fields else None
+
+
+def _fields(managed: Object) -> Object:
+    """The annotations that somebody has written."""
+    fields: Object = ((managed.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:annotations") or {}
+    return fields
 
 
 def kube_ovn_versions(pods: Iterable[Object]) -> tuple[str, ...]:
@@ -196,6 +221,24 @@ def gateway_node(node: Object) -> GatewayNode:
 
 def _node_addresses(status: Object, kind: str) -> tuple[str, ...]:
     return tuple(item["address"] for item in status.get("addresses") or [] if item["type"] == kind)
+
+
+def extra_subnets(vpc: Object | None) -> tuple[str, ...]:
+    """The fields of the default VPC that put the gateway's ConfigMap out of use: an empty list does it too.
+
+    resyncExternalGateway in pkg/controller/external_gw.go of v1.14 looks at both for nil.
+    """
+    parts = {part: (vpc or {}).get(part) or {} for part in ("spec", "status")}
+    fields = {f"{part}.{EXTRA}": values[EXTRA] for part, values in parts.items() if EXTRA in values}
+    return tuple(f"{name}: {', '.join(value) or '[]'}" for name, value in fields.items() if value is not None)
+
+
+def put_out_of_use(fields: Sequence[str]) -> tuple[str, str]:
+    """What these fields do, and the command that takes them away: Kube-OVN itself follows in the status."""
+    text = f"is set, {'; '.join(fields)}: Kube-OVN then ignores {CONFIG_MAP}, even for an empty list"
+    part = "spec" if any(field.startswith("spec.") for field in fields) else "status"
+    command = f"kubectl patch vpc {DEFAULT_VPC} --type=merge -p '{json.dumps({part: {EXTRA: None}})}'"
+    return text, command + (" --subresource=status" if part == "status" else "")
 
 
 def endpoint_addresses(slices: Iterable[Object]) -> list[str]:

@@ -7,7 +7,6 @@ The tests build upon each other's site, not upon each other's EIPs: each begins 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +16,7 @@ import pytest
 import yaml
 from support.ansible import module
 from support.commands import TOP
+from support.eip_lab import frozen
 from support.fleet import alone
 from support.lab import Lab
 from support.live import Live, eventually
@@ -459,18 +459,6 @@ def test_a_stopped_controller_is_named_at_the_deadline(clean: Live) -> None:
         assert result["changed"] is True
     eventually(lambda: leads(clean, ONE), lambda found: found == [ip], 60, "the controller catches up")
     assert attach(POD, ONE)["changed"] is False
-
-
-@contextmanager
-def frozen(live: Live, part: str) -> Iterator[None]:
-    """A part of the lab that does not run meanwhile."""
-    line = next(line for line in live.lab.run("status").splitlines() if line.split()[:1] == [part])
-    pid = int(line.split("pid ")[1].split()[0])
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_an_identity_without_rights_is_refused_before_any_write(clean: Live) -> None:

@@ -7,12 +7,14 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from shlex import split
 
 import pytest
 import yaml
+from ansible_collections.kubeovn.core.plugins.module_utils import _nat_look
 from support.ansible import module
 from support.commands import VENV, run
-from support.eip_lab import EIP, GATEWAYS, ROUTED, WORKER, gateway, pod, runs
+from support.eip_lab import EIP, GATEWAYS, ROUTED, SNAT, WORKER, frozen, gateway, pod, runs
 from support.findings_lab import Evidence, codes, healthy, told
 from support.lab import Lab
 from support.live import Live, eventually
@@ -76,8 +78,8 @@ def rows(live: Live, *new: tuple[str, str, tuple[str, ...]]) -> Iterator[None]:
             live.nbctl("remove", "Logical_Router", "ovn-cluster", column, row)
 
 
-def nat(external: str, logical: str) -> tuple[str, str, tuple[str, ...]]:
-    return "NAT", "nat", ("type=dnat_and_snat", f'external_ip="{external}"', f'logical_ip="{logical}"')
+def nat(external: str, logical: str, kind: str = "dnat_and_snat") -> tuple[str, str, tuple[str, ...]]:
+    return "NAT", "nat", (f"type={kind}", f'external_ip="{external}"', f'logical_ip="{logical}"')
 
 
 def reroute(logical: str, *mark: str) -> tuple[str, str, tuple[str, ...]]:
@@ -288,6 +290,80 @@ def test_kube_ovn_gets_done_with_no_pod_whose_rule_is_there_twice(live: Live) ->
             live.nbctl("remove", "Logical_Router", "ovn-cluster", "nat", second)
     healthy()
     assert len(rule_row(live).split()) == 1
+
+
+@contextmanager
+def second(live: Live) -> Iterator[None]:
+    """A pod without an EIP; whatever it gets goes with it."""
+    try:
+        live.apply(pod(SECOND))
+        runs(live, pods=(SECOND,))
+        yield
+    finally:
+        live.kubectl("delete", "pod", "-n", "default", "--ignore-not-found", SECOND)
+        eventually(live.rules, lambda rules: all(rule[1] != EXTRA for rule in rules), 120, "no row")
+        module(EIPS, {"state": "pruned"})
+
+
+@pytest.mark.full
+def test_a_pod_with_which_kube_ovn_does_not_get_done_is_found_after_a_while(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with second(live):
+        with frozen(live, "kube-ovn-controller"):
+            live.patch("pod", SECOND, {"metadata": {"annotations": {EIP: EXTRA, ROUTED: None}}})
+            monkeypatch.setattr(_nat_look, "RECENT", 3600)
+            assert told() == [], "one that has just been annotated is not a defect"
+            monkeypatch.setattr(_nat_look, "RECENT", 0)
+            [finding] = told()
+            assert (finding["code"], finding["severity"]) == ("eip_pending", "warning")
+            assert (finding["address"], finding["holder"]["name"]) == (EXTRA, SECOND)
+            made = (live.get("pod", SECOND) or {})["metadata"]["creationTimestamp"]
+            assert " since 2" in finding["text"]
+            assert made not in finding["text"], "since when it asks, and not since when it is there"
+        healthy()
+        assert EXTRA in {rule[1] for rule in live.rules()}
+    healthy()
+
+
+@pytest.mark.full
+def test_a_pod_that_kube_ovn_refuses_without_a_word_is_found(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives up on a pod of whose overlay address there are two SNAT rules, and makes no row."""
+    monkeypatch.setattr(_nat_look, "RECENT", 0)
+    with second(live):
+        ip = live.annotations("pod", SECOND)["ovn.kubernetes.io/ip_address"]
+        by_hand = [nat(f"10.4.19.{number}", ip, "snat") for number in (194, 195)]
+        with rows(live, *by_hand):
+            live.patch("pod", SECOND, {"metadata": {"annotations": {SNAT: EXTRA, ROUTED: None}}})
+            # Under way it is for a moment, too; refused it is when the policy, which comes first, is there.
+            eventually(
+                lambda: live.nbctl("find", "Logical_Router_Policy", f'match="ip4.src == {ip}"'), bool, 120, "a policy"
+            )
+            eventually(codes, lambda some: some == {"eip_pending", "unexplained_row"}, 60, "it waits")
+            [finding] = [one for one in told() if one["code"] == "eip_pending"]
+            assert (finding["address"], finding["holder"]["name"]) == (EXTRA, SECOND)
+            assert EXTRA not in {rule[1] for rule in live.rules()}
+        [task] = yaml.safe_load(finding["repair"])
+        result = module(EIPS, task[EIPS])
+        assert not result["failed"], result["msg"]
+        healthy()
+    healthy()
+
+
+@pytest.mark.full
+def test_what_puts_the_config_map_out_of_use_is_found_and_its_repair_ends_that(live: Live) -> None:
+    def extra(subnets: list[str] | None) -> None:
+        change = json.dumps({"spec": {"extraExternalSubnets": subnets}})
+        live.kubectl("patch", "vpc", "ovn-cluster", "--type=merge", "-p", change)
+
+    extra(["lab-none"])
+    try:
+        [finding] = eventually(told, lambda some: [one["code"] for one in some] == ["config_ignored"], 60, "a finding")
+        assert "spec.extraExternalSubnets: lab-none" in finding["text"]
+        live.kubectl(*split(finding["repair"])[1:])
+        healthy()
+    finally:
+        extra(None)
 
 
 # --- what only nodes show

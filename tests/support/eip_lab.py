@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -80,6 +82,18 @@ def restart_controller(live: Live) -> None:
     line = next(line for line in live.lab.run("status").splitlines() if line.split()[:1] == ["kube-ovn-controller"])
     os.kill(int(line.split("pid ")[1].split()[0]), signal.SIGKILL)
     run([LAB, "up", "--name", live.lab.name])
+
+
+@contextmanager
+def frozen(live: Live, part: str) -> Iterator[None]:
+    """A part of the lab that does not run meanwhile."""
+    line = next(line for line in live.lab.run("status").splitlines() if line.split()[:1] == [part])
+    pid = int(line.split("pid ")[1].split()[0])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def picture(live: Live) -> Picture:

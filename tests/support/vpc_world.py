@@ -174,7 +174,7 @@ class VpcWorld:
         metadata.setdefault("labels", {})[ADDRESS_LABEL] = address
         metadata["finalizers"] = [FINALIZER]
         where = "v4IpCidr" if resource == SNATS else "v4Ip"
-        obj["status"] = {"ready": True, "vpc": "shop", "v4Eip": address, where: logical}
+        obj["status"] = {"ready": True, "vpc": obj["spec"].get("vpc") or "shop", "v4Eip": address, where: logical}
 
     def _logical(self, resource: str, spec: Mapping[str, str]) -> str | None:
         if spec.get("ipName"):

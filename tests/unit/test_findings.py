@@ -15,8 +15,8 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
     CODES,
     eip_findings,
-    gateway_findings,
 )
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import gateway_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Holder,
     HolderPort,
@@ -95,6 +95,45 @@ def never_routed(one: World) -> None:
     one.add_pod("new", "10.253.0.13", "10.4.19.103")
 
 
+def routed_anew(one: World) -> None:
+    """Somebody took `routed` away; rule and policy are there."""
+    one.pods = {key: replace(pod, routed=False) for key, pod in one.pods.items()}
+
+
+def refused_by_kube_ovn(one: World) -> None:
+    """Two SNAT rules of the pod, by hand: UpdateSnat gives up, and nothing tells."""
+    one.add_pod("new", "10.253.0.13", snat="10.4.19.103")
+    one.add_rule("10.4.19.151", "10.253.0.13", "snat")
+    one.add_rule("10.4.19.152", "10.253.0.13", "snat")
+    assert not one.settle()
+
+
+def rule_without_policy_yet(one: World) -> None:
+    never_routed(one)
+    one.add_rule("10.4.19.103", "10.253.0.13")
+
+
+def without_address(one: World) -> None:
+    one.add_pod("new", None, "10.4.19.103")
+
+
+def in_a_vlan(one: World) -> None:
+    one.add_pod("new", "10.253.0.13", "10.4.19.103", underlay="provider", routed=True)
+
+
+def of_ipv6_alone(one: World) -> None:
+    one.add_pod("new", "fd00::13", "10.4.19.103", routed=True)
+
+
+def in_another_vpc(one: World) -> None:
+    one.add_pod("new", "10.9.0.13", "10.4.19.103", vpc="shop", routed=True)
+
+
+def in_another_vpc_by_objects(one: World) -> None:
+    in_another_vpc(one)
+    one.ovn_eips["10.4.19.103"] = "eip-10-4-19-103"
+
+
 def no_gateway(one: World) -> None:
     never_routed(one)
     one.configured = False
@@ -143,6 +182,12 @@ def sources(one: World) -> None:
         (asked_twice, {"state": "absent", "eips": [{"address": EIP, "pod": "second", "namespace": "default"}]}),
         (two_stacks, {"state": "absent", "eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
         (two_nics, {"state": "absent", "eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
+        (in_a_vlan, {"state": "absent", "eips": [{"address": "10.4.19.103", "pod": "new", "namespace": "default"}]}),
+        (
+            of_ipv6_alone,
+            {"state": "absent", "eips": [{"address": "10.4.19.103", "pod": "new", "namespace": "default"}]},
+        ),
+        (never_routed, {"eips": [{"address": "10.4.19.103", "pod": "new", "namespace": "default"}]}),
         (of_another_port, {"eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
         (template_alone, {"eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
     ],
@@ -152,6 +197,38 @@ def test_a_repair_is_what_the_module_does_not_refuse(spoil: Callable[[World], No
     spoil(one)
     [finding] = found(one)
     assert yaml.safe_load(finding.repair) == [{"kubeovn.core.ovn_eip": {"kind": "fip", **repair}}]
+
+
+@pytest.mark.parametrize(
+    ("since", "recent", "expected"),
+    [
+        ("2026-11-29T00:10:00Z", "2026-11-29T00:09:00Z", []),
+        ("2026-11-29T00:10:00Z", "2026-11-29T00:10:00Z", ["eip_pending"]),
+        ("2026-11-29T00:10:00Z", None, ["eip_pending"]),
+        (None, "2026-11-29T00:10:00Z", ["eip_pending"]),
+    ],
+)
+def test_a_pod_that_has_just_been_annotated_is_not_a_defect(
+    since: str | None, recent: str | None, expected: list[str]
+) -> None:
+    one = world()
+    one.add_pod("new", "10.253.0.13", "10.4.19.103", asked_since=since)
+    told = eip_findings(Site(one.observed()), None, recent)
+    assert [finding.code for finding in told] == expected
+    assert all((f" since {since}," in finding.text) == (since is not None) for finding in told)
+    assert [one["code"] for one in report(replace(seen(one, MORE), recent=recent))["findings"]] == expected
+
+
+def test_an_annotation_in_another_vpc_is_taken_away_where_it_is_written() -> None:
+    one = world()
+    in_another_vpc(one)
+    one.add_vm("far", "10.9.0.14", "10.4.19.104")
+    one.pods = {key: replace(pod, vpc="shop") if pod.vm == "far" else pod for key, pod in one.pods.items()}
+    pod, vm = sorted(found(one), key=lambda finding: str(finding.address))
+    assert pod.repair == "kubectl annotate pod new -n default ovn.kubernetes.io/eip-"
+    patch = '{"spec": {"template": {"metadata": {"annotations": {"ovn.kubernetes.io/eip": null}}}}}'
+    assert vm.repair == f"kubectl patch virtualmachine far -n default --type=merge -p '{patch}'"
+    assert "VPC shop" in vm.text
 
 
 def test_while_a_rollout_or_a_migration_is_under_way_a_template_is_not_judged() -> None:
@@ -179,7 +256,15 @@ def test_while_a_rollout_or_a_migration_is_under_way_a_template_is_not_judged() 
         (policy_by_hand, ["unexplained_policy"]),
         (of_another_port, ["row_elsewhere"]),
         (template_alone, ["eip_without_row"]),
-        (never_routed, []),
+        (never_routed, ["eip_pending"]),
+        (without_address, ["eip_pending"]),
+        (rule_without_policy_yet, ["eip_pending"]),
+        (refused_by_kube_ovn, ["eip_pending", "unexplained_row", "unexplained_row"]),
+        (routed_anew, []),
+        (in_a_vlan, ["eip_without_row"]),
+        (of_ipv6_alone, ["eip_without_row"]),
+        (in_another_vpc, ["eip_without_row"]),
+        (in_another_vpc_by_objects, []),
         (no_gateway, ["eip_without_row"]),
         (asked_twice, ["row_elsewhere"]),
         (two_stacks, ["missing_reroute"]),
@@ -327,7 +412,8 @@ def test_eips_on_another_side_than_the_type_says(
 def test_a_config_map_that_may_not_be_read_is_not_taken_for_none() -> None:
     one = world()
     never_routed(one)
-    assert report(seen(one, replace(MORE, config=None)))["findings"] == []
+    told = report(seen(one, replace(MORE, config=None)))["findings"]
+    assert [finding["code"] for finding in told] == ["eip_pending"], "and not: no gateway is configured"
 
 
 def test_a_row_of_a_network_that_is_none_does_not_end_the_look() -> None:

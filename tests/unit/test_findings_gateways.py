@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.kubeovn.core.plugins.module_utils._findings import (
-    gateway_findings,
-)
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import gateway_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import link_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     GatewayChassis,
@@ -80,6 +78,43 @@ SWAPPED = (GatewayChassis("g2", "b", "c2", 100), GatewayChassis("g1", "a", "c1",
 )
 def test_each_fault_of_gateways_is_found(ovn: Ovn, nodes: Any, config: Any, expected: list[str]) -> None:
     assert sorted(one.code for one in gateway_findings(ovn, nodes, config)) == expected
+
+
+FIELD = ("spec.extraExternalSubnets: a",)
+OTHER_MAC = port(*ROWS, mac="00:00:00:00:00:01")
+
+
+@pytest.mark.parametrize(
+    ("ovn", "config", "expected"),
+    [
+        (OVN, CONFIG, ["config_ignored"]),
+        (OTHER_MAC, CONFIG, ["config_ignored"]),  # ovn_external_gw would refuse to repair the rest
+        (OVN, {}, []),  # the router port is that of the VPC's own subnets
+        (OVN, CONFIG | {"enable-external-gw": "false"}, []),
+        (OVN, None, []),
+    ],
+)
+def test_a_config_map_that_kube_ovn_ignores_is_found(ovn: Ovn, config: Any, expected: list[str]) -> None:
+    assert [one.code for one in gateway_findings(ovn, NODES, config, FIELD)] == expected
+    told = report(replace(seen(world(), replace(MORE, config=config, extra_subnets=FIELD)), ovn=ovn))["findings"]
+    assert [one["code"] for one in told if one["code"].startswith("config")] == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "command"),
+    [
+        (FIELD, """-p '{"spec": {"extraExternalSubnets": null}}'"""),
+        (
+            ("status.extraExternalSubnets: a",),
+            """-p '{"status": {"extraExternalSubnets": null}}' --subresource=status""",
+        ),
+        ((*FIELD, "status.extraExternalSubnets: a"), """-p '{"spec": {"extraExternalSubnets": null}}'"""),
+    ],
+)
+def test_what_puts_the_config_map_out_of_use_is_taken_away(fields: tuple[str, ...], command: str) -> None:
+    [finding] = gateway_findings(OVN, NODES, CONFIG, fields)
+    assert finding.repair == f"kubectl patch vpc ovn-cluster --type=merge {command}"
+    assert all(field in finding.text for field in fields)
 
 
 def test_a_gateways_repair_is_a_whole_task() -> None:

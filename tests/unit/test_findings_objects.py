@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from shlex import split
 
 import pytest
+import yaml
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import PRUNE, Finding, eip_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_objects import object_findings
@@ -16,6 +18,7 @@ from support.vpc_cases import ONE, TWO
 from support.vpc_runs import VpcSite
 
 NAME = "eip-10-4-19-101"
+NEAR = "10.253.0.9"  # an overlay address of the default VPC
 Spoil = Callable[[VpcSite, Holder], None]
 
 
@@ -126,6 +129,80 @@ def test_an_ovn_eip_that_somebody_uses_is_not_nobodys(vpc: VpcSite, web: Holder)
     vpc.world.claims.clear()
     assert vpc.vpc.objects["ovn-fips", NAME]["metadata"]["annotations"] == {"kubeovn.core/holder": str(web)}
     assert found(vpc) == []
+
+
+# --- rules of the default VPC
+
+
+def in_the_default_vpc(vpc: VpcSite, resource: str, name: str, **spec: str) -> None:
+    """A rule that somebody made for pod `near`: Kube-OVN makes a NAT row of it, and no policy."""
+    if ("default", "near") not in vpc.world.pods:
+        vpc.world.add_pod("near", NEAR, routed=True)
+        vpc.vpc.add("ovn-eips", "hand", externalSubnet="external", v4Ip=TWO, type="nat")
+    vpc.vpc.add(resource, name, ovnEip="hand", vpc="ovn-cluster", **spec)
+    vpc.vpc.settle()
+    assert vpc.vpc.objects[resource, name]["status"]["ready"]
+    vpc.world.rules += [row for row in vpc.vpc.rows if row.logical_ip == NEAR]
+    vpc.vpc.rows = [row for row in vpc.vpc.rows if row.logical_ip != NEAR]
+
+
+def unrouted(vpc: VpcSite) -> list[Finding]:
+    """The findings about these rules. That nobody has their address is this model's: it knows no IPs of that VPC."""
+    return [one for one in found(vpc) if one.code != "unexplained_object"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "kind", "spec"),
+    [("ovn-fips", "fip", {"v4Ip": NEAR}), ("ovn-snat-rules", "snat", {"v4IpCidr": NEAR})],
+)
+def test_a_rule_of_the_default_vpc_has_no_policy_and_becomes_an_annotation(
+    vpc: VpcSite, resource: str, kind: str, spec: dict[str, str]
+) -> None:
+    in_the_default_vpc(vpc, resource, "hand", **spec)
+    [finding] = unrouted(vpc)
+    holder = Holder("Pod", "default", "near")
+    assert (finding.code, finding.address, finding.holder) == ("missing_reroute", TWO, holder)
+    *deletions, attaching = finding.repair.split(" && ")
+    assert deletions == [f"kubectl delete {resource}.kubeovn.io hand", "kubectl delete ovn-eips.kubeovn.io hand"]
+    *start, options = split(attaching)
+    assert start == ["ansible", "localhost", "-m", "kubeovn.core.ovn_eip", "-a"]
+    assert yaml.safe_load(options) == {"kind": kind, "eips": [{"address": TWO, "pod": "near", "namespace": "default"}]}
+
+
+def test_ports_of_the_default_vpc_and_a_shared_address_have_no_annotation_that_could_take_their_place(
+    vpc: VpcSite,
+) -> None:
+    for name, port in (("a", "80"), ("b", "81")):
+        ports = {"externalPort": port, "internalPort": port, "protocol": "tcp"}
+        in_the_default_vpc(vpc, "ovn-dnat-rules", name, v4Ip=NEAR, **ports)
+    assert [(one.code, one.repair) for one in unrouted(vpc)] == [
+        ("missing_reroute", f"kubectl delete ovn-dnat-rules.kubeovn.io {name}") for name in ("a", "b")
+    ]
+
+
+def test_of_two_rules_at_one_address_none_takes_the_ovn_eip_from_the_other(vpc: VpcSite) -> None:
+    in_the_default_vpc(vpc, "ovn-snat-rules", "one", v4IpCidr=NEAR)
+    in_the_default_vpc(vpc, "ovn-dnat-rules", "b", v4Ip=NEAR, externalPort="80", internalPort="80", protocol="tcp")
+    assert {one.repair.count("delete") for one in unrouted(vpc)} == {1}
+
+
+def test_a_pod_whose_annotation_would_not_work_does_not_get_one(vpc: VpcSite) -> None:
+    in_the_default_vpc(vpc, "ovn-fips", "hand", v4Ip=NEAR)
+    key = ("default", "near")
+    vpc.world.pods[key] = replace(vpc.world.pods[key], ip=f"{NEAR},fd00::9")
+    [finding] = unrouted(vpc)
+    assert finding.repair == "kubectl delete ovn-fips.kubeovn.io hand"
+
+
+def test_with_a_policy_or_in_another_vpc_or_of_a_whole_network_a_rule_is_as_it_should_be(vpc: VpcSite) -> None:
+    in_the_default_vpc(vpc, "ovn-fips", "hand", v4Ip=NEAR)
+    vpc.world.add_policy(NEAR)
+    assert unrouted(vpc) == []
+    vpc.world.policies.clear()
+    vpc.vpc.objects["ovn-fips", "hand"]["status"]["vpc"] = "shop"
+    assert unrouted(vpc) == []
+    vpc.vpc.objects["ovn-fips", "hand"]["status"] |= {"vpc": "ovn-cluster", "v4Ip": "10.253.0.0/16"}
+    assert unrouted(vpc) == []
 
 
 def test_a_rule_that_leads_to_a_vip_is_not_called_nobodys(vpc: VpcSite) -> None:

@@ -118,5 +118,5 @@ def test_a_kind_that_may_not_be_listed_is_named_and_the_rest_is_judged(northboun
     codes = {one["code"] for one in look(Lists(ovn_eips=eips), northbound)["findings"]}
     assert "unexplained_object" in codes
     told = look(Lists(kind, ovn_eips=eips), northbound)
-    assert told["unjudged"] == [f"{kind}: what is left over in other VPCs"]
+    assert told["unjudged"] == [f"{kind}: what is wrong with EIPs that objects make"]
     assert {one["code"] for one in told["findings"]} == codes - {"unexplained_object"}

@@ -70,6 +70,36 @@ def test_a_pod_with_nothing() -> None:
     assert view.logical_port == "p.shop"
 
 
+ASKS = {"ovn.kubernetes.io/eip": "10.4.19.101"}
+
+
+def written(time: str, *keys: str) -> dict[str, Any]:
+    """What the API notes of a manager that has written these annotations, or something else."""
+    fields = {"f:metadata": {"f:annotations": {".": {}, **{f"f:ovn.kubernetes.io/{key}": {} for key in keys}}}}
+    return {"manager": "m", "time": time, "fieldsV1": fields if keys else {"f:status": {}}}
+
+
+@pytest.mark.parametrize(
+    ("notes", "managed", "expected"),
+    [
+        (ASKS, [written("T2", "eip", "routed"), written("T3", "ip_address"), written("T4")], "T2"),
+        (ASKS, [written("T2", "eip"), written("T5", "eip")], "T5"),
+        (ASKS, [written("T2", "eip"), written("T5", "snat")], "T2"),
+        ({"ovn.kubernetes.io/snat": "10.4.19.101"}, [written("T2", "snat")], "T2"),
+        (ASKS, [], "T1"),
+        (ASKS, None, "T1"),
+        ({}, [written("T2", "eip")], None),
+        ({**ASKS, "ovn.kubernetes.io/routed": "true"}, [written("T2", "eip")], None),
+    ],
+)
+def test_since_when_a_pod_asks_that_is_not_routed(notes: dict[str, str], managed: Any, expected: str | None) -> None:
+    assert pod_view(pod(notes, creationTimestamp="T1", managedFields=managed)).asked_since == expected
+
+
+def test_a_pod_of_which_no_time_is_known_asks_since_none() -> None:
+    assert pod_view(pod(ASKS)).asked_since is None
+
+
 def test_an_empty_annotation_is_none() -> None:
     view = pod_view(pod({"ovn.kubernetes.io/eip": "", "ovn.kubernetes.io/routed": "false"}))
     assert (view.eip, view.routed) == (None, False)
