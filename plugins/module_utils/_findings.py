@@ -207,7 +207,7 @@ def _asked(site: Site, recent: str | None) -> Iterable[Finding]:
 
 def _rule_of(address: str, kind: str, pod: PodView, site: Site) -> tuple[str, NatRule | None, Sequence[NatRule]]:
     """A pod's overlay address, the rule that leads there, and all of that external address and kind."""
-    logical = next((one for one in addresses_of(pod) if ":" not in one), pod.ip or "no overlay address yet")
+    logical = next((one for one in addresses_of(pod) if ":" not in one), pod.ip or "")
     rules = [rule for rule in site.rules_by_external.get(address, []) if is_eip_rule(rule, kind)]
     return logical, next((rule for rule in rules if rule.logical_ip == logical), None), rules
 

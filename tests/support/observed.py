@@ -30,6 +30,7 @@ KUBEVIRT, MOVES, SYNCED, VPC = (
     "integration/test_eip_synced.py",
     "integration/test_eip_vpc.py",
 )
+OBJECTS = "integration/test_findings_objects.py"
 MANY = "integration/test_eip_many.py::test_pods_that_are_deleted_at_one_moment_leave_nothing_that_pruning_does_not_take"
 
 OBSERVED: dict[str, tuple[Row, ...]] = {
@@ -410,8 +411,9 @@ OBSERVED: dict[str, tuple[Row, ...]] = {
         ),
         Row(
             "make an OvnFip in the default VPC",
-            "source",
+            "lab",
             (
+                f"{OBJECTS}::test_an_ovn_fip_in_the_default_vpc_is_found_and_becomes_an_annotation",
                 "unit/test_eip_objects.py::test_the_default_vpc_is_refused",
                 "unit/test_eip_vpc.py::test_the_default_vpc_goes_on_with_annotations",
                 "unit/test_eip_check.py::test_a_holder_with_an_ovnfip_is_refused",

@@ -194,6 +194,18 @@ def test_a_pod_whose_annotation_would_not_work_does_not_get_one(vpc: VpcSite) ->
     assert finding.repair == "kubectl delete ovn-fips.kubeovn.io hand"
 
 
+def test_a_router_ports_own_ovn_eip_is_not_deleted(vpc: VpcSite) -> None:
+    in_the_default_vpc(vpc, "ovn-snat-rules", "hand", v4IpCidr=NEAR)
+    vpc.vpc.objects["ovn-eips", "hand"]["spec"]["type"] = "lrp"
+    assert [one.repair for one in unrouted(vpc)] == ["kubectl delete ovn-snat-rules.kubeovn.io hand"]
+
+
+def test_a_rule_that_goes_already_is_not_told_of(vpc: VpcSite) -> None:
+    in_the_default_vpc(vpc, "ovn-fips", "hand", v4Ip=NEAR)
+    vpc.vpc.objects["ovn-fips", "hand"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert unrouted(vpc) == []
+
+
 def test_with_a_policy_or_in_another_vpc_or_of_a_whole_network_a_rule_is_as_it_should_be(vpc: VpcSite) -> None:
     in_the_default_vpc(vpc, "ovn-fips", "hand", v4Ip=NEAR)
     vpc.world.add_policy(NEAR)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError, Resource
 from ansible_collections.kubeovn.core.plugins.module_utils._nat import report
-from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import FEW_RULES, named, observe
+from ansible_collections.kubeovn.core.plugins.module_utils._nat_look import FEW_RULES, RECENT, named, observe
 from ansible_collections.kubeovn.core.plugins.module_utils._northbound import Northbound
 from support.ovn_site import clients, fill_northbound, fill_southbound
 from support.ovsdb import OvsdbServer
@@ -36,8 +37,9 @@ class Lists:
             raise ClusterError(f"list {resource.plural} is forbidden", 403)
         return self.objects.get(resource.plural, [])
 
-    def get(self, *_where: object) -> None:
-        """There is none."""
+    def get(self, resource: Resource, *_where: object) -> dict[str, Any] | None:
+        """The gateway's ConfigMap, if there is one."""
+        return next(iter(self.objects.get(resource.plural, [])), None)
 
 
 def pod(name: str, ip: str, eip: str) -> dict[str, Any]:
@@ -97,6 +99,30 @@ def test_what_uses_ovn_eips_is_listed_where_there_are_any_and_each_kind_once(nor
     assert set(Counter(lists.asked).values()) == {1}
     # Who holds a rule is looked at after the rule.
     assert lists.asked.index("ovn-fips") < min(lists.asked.index(kind) for kind in ("pods", "virtualmachines", "ips"))
+
+
+CONFIG = {"data": {"external-gw-addr": "10.4.19.1/24"}}
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(RECENT - 50, set()), (RECENT + 5, {"eip_pending"})])
+def test_a_pod_that_asks_for_longer_than_a_while_is_told(
+    northbound: Northbound, seconds: int, expected: set[str]
+) -> None:
+    asking = pod("web", "10.253.0.12", "10.4.19.102")
+    del asking["metadata"]["annotations"]["ovn.kubernetes.io/routed"]
+    since = datetime.now(UTC) - timedelta(seconds=seconds)
+    asking["metadata"]["creationTimestamp"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    told = look(Lists(pods=[asking], configmaps=[CONFIG]), northbound)["findings"]
+    assert {one["code"] for one in told if one["code"].startswith("eip_")} == expected
+
+
+@pytest.mark.parametrize(("name", "expected"), [("ovn-cluster", {"config_ignored"}), ("shop", set())])
+def test_what_puts_the_config_map_out_of_use_is_read_of_the_default_vpc(
+    northbound: Northbound, name: str, expected: set[str]
+) -> None:
+    vpc = {"metadata": {"name": name}, "spec": {"extraExternalSubnets": ["a"]}}
+    told = look(Lists(vpcs=[vpc], configmaps=[CONFIG]), northbound)["findings"]
+    assert {one["code"] for one in told if one["code"] == "config_ignored"} == expected
 
 
 def test_an_object_whose_holder_is_gone_is_told(northbound: Northbound) -> None:

@@ -75,7 +75,9 @@ ASKS = {"ovn.kubernetes.io/eip": "10.4.19.101"}
 
 def written(time: str, *keys: str) -> dict[str, Any]:
     """What the API notes of a manager that has written these annotations, or something else."""
-    fields = {"f:metadata": {"f:annotations": {".": {}, **{f"f:ovn.kubernetes.io/{key}": {} for key in keys}}}}
+    fields: dict[str, Any] = {
+        "f:metadata": {"f:annotations": {".": {}, **{f"f:ovn.kubernetes.io/{key}": {} for key in keys}}}
+    }
     return {"manager": "m", "time": time, "fieldsV1": fields if keys else {"f:status": {}}}
 
 
