@@ -58,6 +58,7 @@ CODES = {
     "unexplained_object": (WARNING, "the address is taken for nobody"),
     "eip_without_row": (ERROR, "the holder does not have the address that its annotation names"),
     "eip_pending": (WARNING, "until Kube-OVN gets done with the pod its holder does not have the address"),
+    "eip_not_kept": (WARNING, "the holder loses the address when its pod is made anew, or migrates"),
     "row_elsewhere": (ERROR, "the address leads to somebody else than the holder that asks for it"),
     "missing_reroute": (ERROR, "no policy sends the holder's packets to the physical gateway"),
     "config_ignored": (ERROR, "no change of the gateway's ConfigMap has any effect, and no lost row comes back"),
@@ -232,6 +233,9 @@ def _judged(holder: Holder, kind: str, address: str, pod: PodView, site: Site, r
         yield Finding("missing_reroute", f"{holder} has no policy for {logical}", repair, address, holder)
     elif own is None:
         yield _without_row(holder, kind, address, (logical, rules), site, repair)
+    elif part := _forgetful(holder, kind, site):
+        text = f"{holder} has {address} by its pod {pod.name}, and its {part} does not ask for any"
+        yield Finding("eip_not_kept", text, repair, address, holder)
 
 
 def _elsewhere(holder: Holder, kind: str, address: str, pod: PodView) -> Finding:
@@ -265,6 +269,16 @@ def _without_row(
         )
     text = f"{holder} asks for {address}, and no NAT rule leads there"
     return Finding("eip_without_row", text, repair, address, holder)
+
+
+def _forgetful(holder: Holder, kind: str, site: Site) -> str | None:
+    """The part of a workload that asks for no EIP though its pod does, and from which the next pod is made."""
+    workload = site.workloads.get(holder)
+    if workload is None or workload.deleting or not workload.settled:
+        return None
+    if workload.template(kind) is None:
+        return "template"
+    return "instance" if workload.running and workload.instance(kind) is None else None
 
 
 def _is_behind(holder: Holder, site: Site) -> bool:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from shlex import split
 
 import pytest
@@ -14,7 +15,7 @@ import yaml
 from ansible_collections.kubeovn.core.plugins.module_utils import _nat_look
 from support.ansible import module
 from support.commands import VENV, run
-from support.eip_lab import EIP, GATEWAYS, ROUTED, SNAT, WORKER, frozen, gateway, pod, runs
+from support.eip_lab import EIP, GATEWAYS, ROUTED, SNAT, WORKER, frozen, gateway, machine, pod, runs
 from support.findings_lab import Evidence, codes, healthy, told
 from support.lab import Lab
 from support.live import Live, eventually
@@ -25,7 +26,7 @@ GONE, GONE_ADDRESS = "findings-gone", "10.4.19.192"
 EXTRA, IDLE = "10.4.19.193", "10.253.255.240"  # an external and an overlay address of nobody
 PORT = "ovn-cluster-external"
 HOP, MARK = 'nexthops="10.4.19.1"', "external_ids:vendor=kube-ovn"  # of a policy that Kube-OVN makes
-SECOND = "findings-second"
+SECOND, MACHINE = "findings-second", "findings-vm"
 ACTIVE, STANDBY = GATEWAYS[:2]
 ROUTER = "10.4.19.254"
 Spoil = Callable[[Live], AbstractContextManager[None]]
@@ -347,6 +348,31 @@ def test_a_pod_that_kube_ovn_refuses_without_a_word_is_found(live: Live, monkeyp
         result = module(EIPS, task[EIPS])
         assert not result["failed"], result["msg"]
         healthy()
+    healthy()
+
+
+@pytest.mark.full
+def test_an_eip_that_a_restart_would_lose_is_found_and_its_repair_writes_it_where_it_lasts(live: Live) -> None:
+    try:
+        live.apply(machine(MACHINE, running=True))
+        runs(live, vms=(MACHINE,))
+        healthy()
+        launcher = (live.launcher(MACHINE) or {})["metadata"]["name"]
+        live.patch("pod", launcher, {"metadata": {"annotations": {EIP: EXTRA, ROUTED: None}}})
+        expected = {"eip_not_kept"}
+        found = eventually(told, lambda some: {one["code"] for one in some} == expected, 60, f"{expected} alone")
+        assert [(one["address"], one["holder"]["name"]) for one in found] == [(EXTRA, MACHINE)]
+        [task] = yaml.safe_load(found[0]["repair"])
+        result = module(EIPS, task[EIPS])
+        assert not result["failed"], result["msg"]
+        healthy()
+        for kind in ("vm", "vmi"):
+            assert live.annotations(kind, MACHINE)[EIP] == EXTRA
+    finally:
+        module(EIPS, {"state": "absent", "eips": [{"vm": MACHINE, "namespace": "default"}]})
+        live.kubectl("delete", "vm", "-n", "default", "--ignore-not-found", MACHINE)
+        eventually(partial(live.get, "vmi", MACHINE), lambda there: there is None, 180, "the machine is gone")
+        module(EIPS, {"state": "pruned"})
     healthy()
 
 

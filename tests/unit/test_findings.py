@@ -91,6 +91,19 @@ def template_alone(one: World) -> None:
     one.pods = {key: replace(pod, eip=None) if pod.eip == EIP else pod for key, pod in one.pods.items()}
 
 
+def without(one: World, **fields: Any) -> None:
+    """Another machine than Kube-OVN's pod says."""
+    one.vms = {key: replace(vm, **fields) if key[1] == "testing" else vm for key, vm in one.vms.items()}
+
+
+def on_the_pod_alone(one: World) -> None:
+    without(one, template_eip=None, instance_eip=None)
+
+
+def not_on_the_instance(one: World) -> None:
+    without(one, instance_eip=None)
+
+
 def never_routed(one: World) -> None:
     one.add_pod("new", "10.253.0.13", "10.4.19.103")
 
@@ -188,6 +201,7 @@ def sources(one: World) -> None:
             {"state": "absent", "eips": [{"address": "10.4.19.103", "pod": "new", "namespace": "default"}]},
         ),
         (never_routed, {"eips": [{"address": "10.4.19.103", "pod": "new", "namespace": "default"}]}),
+        (on_the_pod_alone, {"eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
         (of_another_port, {"eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
         (template_alone, {"eips": [{"address": EIP, "vm": "testing", "namespace": "default"}]}),
     ],
@@ -217,6 +231,31 @@ def test_a_pod_that_has_just_been_annotated_is_not_a_defect(
     assert [finding.code for finding in told] == expected
     assert all((f" since {since}," in finding.text) == (since is not None) for finding in told)
     assert [one["code"] for one in report(replace(seen(one, MORE), recent=recent))["findings"]] == expected
+
+
+@pytest.mark.parametrize(("settled", "expected"), [(True, ["eip_not_kept"]), (False, [])])
+def test_a_deployment_whose_pod_alone_asks_loses_it_unless_that_pod_is_going_already(
+    settled: bool, expected: list[str]
+) -> None:
+    one = world()
+    one.add_deployment("shop", "10.253.0.20", settled=settled)
+    one.pods = {
+        key: replace(pod, eip="10.4.19.103") if pod.deployment == "shop" else pod for key, pod in one.pods.items()
+    }
+    assert one.settle()
+    assert codes(one) == expected
+    one.deployments["default", "shop"] = replace(one.deployments["default", "shop"], template_eip="10.4.19.103")
+    assert codes(one) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"), [({"template_eip": None}, "template"), ({"instance_eip": None}, "instance")]
+)
+def test_what_does_not_ask_for_an_eip_that_the_pod_has_is_named(fields: dict[str, None], part: str) -> None:
+    one = world()
+    without(one, **fields)
+    [finding] = found(one)
+    assert finding.text.endswith(f"and its {part} does not ask for any")
 
 
 def test_an_annotation_in_another_vpc_is_taken_away_where_it_is_written() -> None:
@@ -256,6 +295,9 @@ def test_while_a_rollout_or_a_migration_is_under_way_a_template_is_not_judged() 
         (policy_by_hand, ["unexplained_policy"]),
         (of_another_port, ["row_elsewhere"]),
         (template_alone, ["eip_without_row"]),
+        (on_the_pod_alone, ["eip_not_kept"]),
+        (not_on_the_instance, ["eip_not_kept"]),
+        (lambda one: without(one, template_eip=None, instance_eip=None, deleting=True), []),
         (never_routed, ["eip_pending"]),
         (without_address, ["eip_pending"]),
         (rule_without_policy_yet, ["eip_pending"]),
