@@ -371,6 +371,7 @@ findings:
   description:
     - What is wrong, errors first. Empty on a healthy site.
     - Of one look only, so that what changes just then may be among it.
+    - An EIP that a pod has asked for less than a minute ago is left out while Kube-OVN is not done with that pod.
   returned: success
   type: list
   elements: dict
