@@ -245,7 +245,8 @@ def _elsewhere(holder: Holder, kind: str, address: str, pod: PodView) -> Finding
     repair = f"kubectl annotate pod {pod.name} -n {pod.namespace} {key}-"
     if holder.kind != "Pod":
         change = json.dumps({"spec": {"template": {"metadata": {"annotations": {key: None}}}}})
-        repair = f"kubectl patch {holder.kind.lower()} {holder.name} -n {holder.namespace} --type=merge -p '{change}'"
+        owner = f"{holder.kind.lower()} {holder.name} -n {holder.namespace}"
+        repair += f" && kubectl patch {owner} --type=merge -p '{change}'"
     return Finding("eip_without_row", text, repair, address, holder)
 
 

@@ -266,7 +266,11 @@ def test_an_annotation_in_another_vpc_is_taken_away_where_it_is_written() -> Non
     pod, vm = sorted(found(one), key=lambda finding: str(finding.address))
     assert pod.repair == "kubectl annotate pod new -n default ovn.kubernetes.io/eip-"
     patch = '{"spec": {"template": {"metadata": {"annotations": {"ovn.kubernetes.io/eip": null}}}}}'
-    assert vm.repair == f"kubectl patch virtualmachine far -n default --type=merge -p '{patch}'"
+    [launcher] = [pod.name for pod in one.pods.values() if pod.vm == "far"]
+    assert vm.repair.split(" && ") == [
+        f"kubectl annotate pod {launcher} -n default ovn.kubernetes.io/eip-",
+        f"kubectl patch virtualmachine far -n default --type=merge -p '{patch}'",
+    ]
     assert "VPC shop" in vm.text
 
 
