@@ -15,6 +15,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from support.commands import TOP, VENV
+from support.examples import tasks
 
 PLAYBOOKS = TOP / "playbooks"
 SPECS: dict[str, dict[str, Any]] = yaml.safe_load((PLAYBOOKS / "vars" / "arguments.yml").read_text())[
@@ -84,6 +85,38 @@ def test_the_clusters_plays_run_on_the_pattern(name: str) -> None:
     hosts = {play["hosts"] for play in plays if "hosts" in play}
     pattern = "{{ kubeovn_clusters | default('kubeovn_clusters' if 'kubeovn_clusters' in groups else 'localhost') }}"
     assert hosts <= {"gateway_nodes", pattern}
+
+
+# --- what roles are told counts for the playbooks that look at what they made
+
+
+def options_of(path: Path, module: str) -> list[dict[str, Any]]:
+    """What a file's tasks give to a module."""
+    found = yaml.safe_load(path.read_text())
+    return [dict(task.get(f"kubeovn.core.{module}") or {}) for task in tasks(found) if f"kubeovn.core.{module}" in task]
+
+
+def test_adopt_plans_with_all_that_site_would_give_to_the_gateway() -> None:
+    role = options_of(TOP / "roles" / "external_gateway" / "tasks" / "main.yml", "ovn_external_gw")[-1]
+    [planned] = options_of(PLAYBOOKS / "tasks" / "adopt.yml", "ovn_external_gw")
+    for_a_run = {"state", "max_disruption", "force", "wait_timeout"}
+    assert {key for key in role if key not in planned} <= for_a_run | {"may_leave"}
+    wrong = [key for key, text in planned.items() if key != "node_evidence" and "external_gateway_" not in text]
+    assert wrong == []
+
+
+LOOKS = {"audit.yml": 2, "report.yml": 2, "tasks/failover_refuse.yml": 1, "tasks/adopt.yml": 1, "prune.yml": 1}
+
+
+@pytest.mark.parametrize(("file", "namespaces"), LOOKS.items())
+def test_claims_are_looked_for_where_the_role_keeps_them(file: str, namespaces: int) -> None:
+    module = "ovn_eip" if file in {"tasks/adopt.yml", "prune.yml"} else "ovn_nat_info"
+    looks = options_of(PLAYBOOKS / file, module)
+    assert looks
+    for options in looks:
+        assert "vm_eip_claims_namespace" in options.get("claims_namespace", "")
+        kept = options.get("configmap_namespace", "")
+        assert (namespaces == 1) or "external_gateway_configmap_namespace" in kept
 
 
 # --- what is refused before anything is done: of two clusters, neither of which can be reached
