@@ -53,6 +53,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock
 RESOURCES: Mapping[str, Resource] = {INSTANCE: VMIS, POD: PODS, REROUTE: PODS}
 RIGHTS_HINT = "docs/rbac.yml of this collection lists the rights needed"
 HOME_HINT = "kubectl create namespace, or let this identity look at namespaces: then it is made when it is missing"
+AGAIN_HINT = "run again when that is solved: a run goes on where another one has stopped"
 NO_ANSWER, ABSENT, CONFLICT = 0, 404, 409
 # Gone, made anew, or changed since it was read, or nobody knows: the next look shows what is there now.
 MOVED = (ABSENT, CONFLICT)
@@ -121,7 +122,7 @@ class Hands:
                 done.unknown.append(step)
         elif answer.status not in MOVED:
             names = (step.data.get("namespace", self.claims_namespace), step.data.get("name", ""))
-            problem = Problem(f"{step.action} {names[0]}/{names[1]}", str(answer))
+            problem = Problem(f"{step.action} {names[0]}/{names[1]}", str(answer), AGAIN_HINT)
             done.refused.setdefault(path_of(step), []).append(problem)
 
     def _clean(self, batch: Sequence[Step]) -> None:

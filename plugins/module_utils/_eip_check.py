@@ -15,7 +15,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._addresses import IPV
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import objects_refused, torn
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import has_by_objects, objects_refused, torn
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
     DEFAULT_VPC,
@@ -31,6 +31,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 
 GATEWAY_HINT = "configure it first: kubeovn.core.ovn_external_gw"
 RELEASE_HINT = "release it there first (state: absent), take it with reassign: true, or choose another address"
+LEASE_HINT = "somebody has written in it: repair or delete it, or choose another address"
 TAKE_HINT = "release it there first, or choose another address: reassign takes it from holders only"
 
 
@@ -131,11 +132,13 @@ def _by_objects(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
     if owner and not owner.startswith("router port"):  # one that Kube-OVN has made for the VPC can serve NAT as well
         hint = "choose another address of the external network"
         yield Problem(f"{eip.path}.address", f"{eip.address} belongs to {owner}", hint)
-    if eip.address in wishes.busy:
+    if eip.address in wishes.busy and not has_by_objects(eip, site):
         text = f"{eip.address} answers on the network, though Kubernetes and OVN know nothing of it"
         yield Problem(f"{eip.path}.address", text, "find the machine that has it, or choose another address")
     if lease_name(eip.address or "") in site.observed.unreadable:
-        yield Problem(f"{eip.path}.address", f"Lease {lease_name(eip.address or '')} is not readable as a claim", "")
+        yield Problem(
+            f"{eip.path}.address", f"Lease {lease_name(eip.address or '')} is not readable as a claim", LEASE_HINT
+        )
     named: set[Holder] = set()
     reasons = [] if wishes.reassign else [f"{one.holder} ({one.where})" for one in site.mentions(eip.address or "")]
     reasons += [] if wishes.reassign else _claimed(eip, site, named)
@@ -223,11 +226,14 @@ def _holder_problems(eip: Eip, site: Site) -> list[Problem]:
         return [Problem(path, f"{holder} has ended ({pod.phase})", "only a live pod can have an EIP")]
     if pod and (found := _passing(path, pod, site)):
         return [found]
-    if pod and pod.host_network:
+    if (pod and pod.host_network) or (workload and workload.host_network):
         text = f"{holder} uses its node's network (hostNetwork), so Kube-OVN gives it no address"
         return [Problem(path, text, "an EIP needs a pod on the overlay")]
     if workload and eip.kind == FIP and (found := _shared_template(path, workload)):
         return [found]
+    if workload and workload.paused and not site.by_objects(eip) and workload.template(eip.kind) != eip.address:
+        text = f"{holder} is paused, so that no pod of it would get what its template says"
+        return [Problem(path, text, f"kubectl -n {holder.namespace} rollout resume deployment {holder.name}")]
     pods = [] if site.by_objects(eip) else site.pods_of(holder)
     return [problem for pod in pods for problem in _network_problems(path, pod)]
 

@@ -28,7 +28,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
     path_of,
     release,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import LATE_HINT, unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Plan, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import GuardFailed
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, Deadline, until
@@ -66,6 +66,7 @@ class Run:
     look: Look
     act: Callable[[Sequence[Step]], Outcome]
     forbidden: Callable[[Step], list[Problem]] = lambda _step: []  # why a step must not be done, as by max_disruption
+    waits: bool = True  # whether late steps are this run's: one that does not wait leaves them to the next
     first: Observed = field(init=False)
     seen: Observed = field(init=False)
     desired: list[Eip] = field(init=False)  # each with its address, those that are refused too
@@ -239,7 +240,7 @@ class Run:
             self._see()
             self._give_in()
             steps = self._steps()
-            # Each object is written once in a run: who reverts our writes is told of in the end, not fought.
+            # The same is written to an object once in a run: who reverts it is told of in the end, not fought.
             now = [step for step in steps if not is_late(step) and key_of(step) not in self.done]
             self._do(now)
             left = self._left()
@@ -315,7 +316,7 @@ class Run:
         left = self._left()
         for step in self._steps():
             if path_of(step) not in left:
-                problem = Problem(step.data.get("holder", ""), f"not done: {step.text}")
+                problem = Problem(step.data.get("holder", ""), f"not done: {step.text}", LATE_HINT)
                 left.setdefault(path_of(step), []).append(problem)
         for path, found in left.items():
             late = [replace(one, text=f"{one.text} [after {waited:g} s]") for one in found[:1]]
@@ -323,12 +324,14 @@ class Run:
 
     @property
     def result(self) -> Plan:
-        """What was planned, and what turned out to be needed besides."""
-        known = {key_of(step) for step in self.planned.steps}
+        """What was planned of this run, and what turned out to be needed besides."""
+        planned = tuple(step for step in self.planned.steps if self.waits or not is_late(step))
+        known = {key_of(step) for step in planned}
         claims = tuple(step for key, step in self.done.items() if step.action in (HOME, CLAIM) and key not in known)
         known |= {key_of(step) for step in claims}
         more = tuple(step for key, step in self.done.items() if key not in known)
-        return Plan(claims + self.planned.steps + more, self.planned.before, self.planned.after)
+        steps = claims + planned + more
+        return Plan(steps, self.planned.before, self.planned.after) if steps else Plan((), {}, {})
 
 
 def _given_back(claimed: Iterable[Step], site: Site) -> list[Step]:
@@ -365,4 +368,4 @@ def key_of(step: Step) -> tuple[Any, ...]:
         return (step.action, step.data["name"], step.data["holder"], step.data["before"])
     if step.action in OBJECT_ORDER:
         return object_key(step)
-    return (step.action, step.data.get("namespace"), step.data.get("name"), step.data.get("uid"), step.data.get("kind"))
+    return (step.action, *(step.data.get(name) for name in ("namespace", "name", "uid", "kind", "address")))

@@ -194,6 +194,27 @@ def annotate_pod(eip: Eip, pod: PodView, address: str | None) -> Step:
     return Step(POD, words, interrupts, _object(eip, pod.namespace, pod.name, pod.uid, address))
 
 
+def without_detours(steps: Sequence[Step]) -> list[Step]:
+    """The steps without those that take an annotation which another one sets: done side by side, either could win.
+
+    So it is when a task takes an address from a holder and gives that one another.
+    """
+    places = [None if is_late(step) else _annotation_of(step) for step in steps]
+    given = {place for step, place in zip(steps, places, strict=True) if place and step.data["address"]}
+    return [
+        step
+        for step, place in zip(steps, places, strict=True)
+        if place is None or step.data["address"] or place not in given
+    ]
+
+
+def _annotation_of(step: Step) -> tuple[str, ...] | None:
+    """The annotation that a step writes, if it writes one."""
+    if step.action not in (TEMPLATE, INSTANCE, POD):
+        return None
+    return (step.action, *(step.data[name] for name in ("workload", "namespace", "name", "kind")))
+
+
 def reroute(eip: Eip, pod: PodView) -> Step:
     """The step that has Kube-OVN look at a pod once more."""
     text = (

@@ -98,7 +98,7 @@ class Task:
         That is a task that cannot be meant so: then all that is wrong is told at once. An EIP that is only impossible
         as things are stops the others when asked so.
         """
-        run = Run(asked, self.wishes, self.eyes, self.hands.apply, self._forbidden)
+        run = Run(asked, self.wishes, self.eyes, self.hands.apply, self._forbidden, self.module.params["wait"])
         single = [problem for found in run.bad.values() for problem in found]
         if unreadable or run.general or self.module.params["all_or_nothing"]:
             refuse([*unreadable, *run.general, *single])
@@ -112,7 +112,7 @@ class Task:
         mine = {eip.path for eip in batch}
         others = {eip.address for eip in asked if eip.address and eip.path not in mine}
         wishes = replace(self.wishes, reserved=frozenset(others), former=frozenset(former))
-        run = Run(batch, wishes, self.eyes, self.hands.apply, self._forbidden)
+        run = Run(batch, wishes, self.eyes, self.hands.apply, self._forbidden, self.module.params["wait"])
         for eip in batch if run.general else ():
             run.bad.setdefault(eip.path, []).extend(run.general)
         return run

@@ -26,6 +26,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import SYNC_FLAG
 
+LATE_HINT = "solve what else is missing, and run again"
 CONTROLLER_HINT = "is kube-ovn-controller running? kubectl -n kube-system logs deployment/kube-ovn-controller"
 OTHERS_HINT = "somebody else writes it too"
 SYNC_HINT = f"virt-controller copies it from the instance ({SYNC_FLAG}): what does the instance say?"
@@ -73,7 +74,7 @@ def _not_attached(eip: Eip, wishes: Wishes, site: Site) -> Found:
     yield from _objects_not_attached(eip, site)
     for rule in site.own_rules(holder, kind):
         if rule.external_ip != address:
-            yield f"NAT rule {rule.external_ip} -> {rule.logical_ip} of its former EIP is still there", ""
+            yield f"NAT rule {rule.external_ip} -> {rule.logical_ip} of its former EIP is still there", LATE_HINT
 
 
 def _claim_missing(eip: Eip, site: Site) -> Found:
@@ -125,10 +126,16 @@ def _pod_not_attached(pod: PodView, eip: Eip, site: Site) -> Found:
     if not site.rule_right(address, pod.ip, kind):
         seen = ", ".join(f"{rule.type} {rule.external_ip} -> {rule.logical_ip}" for rule in rules) or "none"
         hint = "does kube-ovn-controller run with --enable-eip-snat, and is the pod on an overlay subnet?"
-        yield f"NAT rule {address} -> {pod.ip} is wanted once, seen: {seen}", hint if pod.routed else ""
+        yield (
+            f"NAT rule {address} -> {pod.ip} is wanted once, seen: {seen}",
+            hint if pod.routed else _routing_hint(site.observed),
+        )
     if not site.policy_right(pod.ip):
         seen = ", ".join(", ".join(policy.nexthops) for policy in site.policies_for([pod.ip])) or "none"
-        yield f"a policy must reroute ip4.src == {pod.ip} via {site.observed.next_hop}, seen: {seen}", ""
+        yield (
+            f"a policy must reroute ip4.src == {pod.ip} via {site.observed.next_hop}, seen: {seen}",
+            _routing_hint(site.observed),
+        )
     yield from _not_reached(pod, site)
 
 

@@ -17,6 +17,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import (
     attach_objects,
     detach_objects,
     held_addresses,
+    own_rules,
     vpcs_at,
     wanted_rules,
 )
@@ -51,6 +52,12 @@ def attach_by_objects(eip: Eip, wishes: Wishes, site: Site, needed: Collection[s
 def let_go_of_objects(eip: Eip, site: Site) -> Iterable[Step]:
     """Steps that take an EIP from a holder that somebody else gets it from: the OvnEip stays."""
     return detach_objects(eip, objects_of(site), keep_address=True)
+
+
+def has_by_objects(eip: Eip, site: Site) -> bool:
+    """Whether a rule gives the holder this address already, also one that somebody has made by hand."""
+    objects = objects_of(site)
+    return any(objects.address_of(rule) == eip.address for rule in own_rules(eip, objects, adopt=True))
 
 
 def leavers(desired: Iterable[Eip], wishes: Wishes) -> Leavers:

@@ -342,6 +342,8 @@ class Workload:
     replicas: int = 1
     surges: bool = False  # whether a new pod may run beside the old one, so that two have the template's EIP
     settled: bool = True  # whether the one pod it has is of the template as it is now
+    host_network: bool = False  # whether its template puts its pods on their node's network
+    paused: bool = False  # whether a changed template waits for somebody to resume it
     labels: tuple[tuple[str, str], ...] = ()  # a machine's own and its template's
 
     @property

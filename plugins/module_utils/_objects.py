@@ -182,6 +182,8 @@ def deployment_view(deployment: Object) -> Workload:
         replicas=replicas,
         surges=(spec.get("strategy") or {}).get("type") != "Recreate",
         settled=seen and counts == (replicas, replicas),
+        host_network=bool(((spec.get("template") or {}).get("spec") or {}).get("hostNetwork")),
+        paused=bool(spec.get("paused")),
     )
 
 

@@ -124,7 +124,7 @@ options:
       deployment:
         description:
           - Name of a Deployment of one replica and strategy Recreate. Others are refused, as several pods would share
-            the address; but for O(eips[].kind=snat).
+            the address; but for O(eips[].kind=snat). So are those with C(hostNetwork), and paused ones.
           - Its template is written, so that Kubernetes ends its pod and starts another one. The plan says so.
         type: str
       namespace:
@@ -233,7 +233,8 @@ options:
     default: auto
   wait:
     description:
-      - Wait until all is as asked. Without it, success says only that the writes were accepted.
+      - Wait until all is as asked. Without it, success says only that the writes were accepted. What has to wait for
+        Kube-OVN is left to the next run, as are the rule and the claim of an address that was replaced or released.
     type: bool
     default: true
   wait_timeout:
@@ -406,7 +407,7 @@ eips:
       type: str
       sample: 10.4.19.101
     kind:
-      description: V(fip) or V(snat).
+      description: V(fip), V(snat) or V(dnat).
       returned: always
       type: str
       sample: fip

@@ -11,6 +11,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip import plan, wan
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes, assign
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import doubles, gateway_problems, problems
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import prune
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import key_of
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import is_late
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
@@ -100,19 +101,30 @@ def run(
     chosen = assigned(desired, wishes, world.observed())[0] if state != "pruned" else []
     again = replace(wishes, rotate=False)  # what a later look of the same run asks for: the address that was chosen
     done: list[str] = []
+    written: set[tuple[Any, ...]] = set()
     for _round in range(ROUNDS):
         observed = world.observed()
         steps = plan(chosen, again, observed).steps if state != "pruned" else prune(observed)[0].steps
         missing = unfinished(chosen, again, observed)
         if not steps and not missing:
             return done
-        for step in (step for step in steps if not is_late(step)):
+        now = [step for step in steps if not is_late(step) and key_of(step) not in written]
+        assert_no_two_write_one(now)
+        for step in now:
             world.apply(step)
+            written.add(key_of(step))  # as a run does
             done.append(step.action)
             each()
         world.controller()
         each()
     raise AssertionError(f"no end after {ROUNDS} rounds: {[step.text for step in steps]}, {missing}")
+
+
+def assert_no_two_write_one(steps: Sequence[Step]) -> None:
+    """A run does steps of one kind side by side: of two that write the same annotation any could be the last."""
+    written = [step for step in steps if step.action.startswith("annotate_")]
+    places = [(step.action, *(step.data[key] for key in ("namespace", "name", "workload", "kind"))) for step in written]
+    assert len(places) == len(set(places)), [step.text for step in written]
 
 
 def drive(

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_ask import requests
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Problem
-from support.eip_cases import refusals, vm_and_pod, wish
+from support.eip_cases import ask, refusals, vm_and_pod, wish
 from support.eip_world import World
 
 WEB = Holder("Pod", "default", "web")
@@ -111,6 +112,7 @@ def test_holders_that_cannot_have_one(world: World) -> None:
         (replace(pod, phase="Succeeded"), "has ended"),
         (replace(pod, deleting=True), "is being deleted"),
         (replace(pod, vpc="tenant"), "is in VPC tenant"),
+        (replace(pod, underlay="external"), "is on provider network external itself"),
         (replace(pod, ip="10.253.0.3,fd00::3"), "dual-stack"),
         (replace(pod, extra_nics=("net1.default.ovn",)), "more NICs"),
     ):
@@ -118,6 +120,21 @@ def test_holders_that_cannot_have_one(world: World) -> None:
         ((path, text),) = refused(world, WEB, "10.4.19.101")
         assert path == "eips[0].pod"
         assert words in text
+
+
+@pytest.mark.parametrize("kind", ["fip", "snat"])
+@pytest.mark.parametrize(("more", "words"), [({"host_network": True}, "hostNetwork"), ({"paused": True}, "is paused")])
+def test_deployments_whose_pods_could_not_have_one(world: World, kind: str, more: dict[str, Any], words: str) -> None:
+    shop = world.add_deployment("shop", None, **more)
+    (problem,) = refusals(ask((shop, "10.4.19.101"), kind=kind), "present", world.observed())
+    assert problem.path == "eips[0].deployment"
+    assert words in problem.text
+    assert not refusals(ask((shop, "10.4.19.101"), kind=kind), "absent", world.observed())
+
+
+def test_a_paused_deployment_that_has_its_eip_keeps_it(world: World) -> None:
+    shop = world.add_deployment("shop", "10.253.0.4", "10.4.19.101", paused=True)
+    assert not refusals(ask((shop, "10.4.19.101")), "present", world.observed())
 
 
 def test_a_launcher_pod_is_asked_for_by_its_machine(world: World) -> None:
@@ -201,7 +218,9 @@ def test_what_is_missing_is_told_with_its_cause(world: World) -> None:
         (pod, "a policy must reroute ip4.src == 10.253.0.3 via 10.4.19.1, seen: none"),
     ):
         world.pods[key] = changed
-        assert any(words in str(one) for one in missing(asked, world.observed())), words
+        found = missing(asked, world.observed())
+        assert any(words in str(one) for one in found), words
+        assert all(one.hint for one in found), "what to do about it is always said"
 
 
 def test_a_port_that_no_chassis_has_bound_is_not_attached(world: World) -> None:

@@ -19,7 +19,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Step,
 )
 from support.eip_cases import ask, claimed, draw, look, matches, refusals, rules, run, wish
-from support.eip_runs import RunSite
+from support.eip_runs import VM, WEB, RunSite
 from support.eip_world import World
 
 POOL = "10.4.19.110-10.4.19.150"
@@ -139,6 +139,36 @@ def test_of_two_runs_that_reassign_one_gives_in(world: World) -> None:
             one.look_again()
     assert [bool(one.bad) for one in both].count(True) == 1
     assert len(rules(world)) == 1
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_who_loses_an_address_to_another_item_has_its_own_new_one_in_the_end(turn: int) -> None:
+    site = RunSite()
+    site.settle((VM, "10.4.19.101"))
+    site.writes = []
+    moved = [(VM, "10.4.19.105"), (WEB, "10.4.19.101")][::turn]
+    run = site.settle(*moved, reassign=True)
+    assert not run.bad
+    assert site.writes.count("annotate_pod") == 2, "it is not taken its EIP before it gets the other one"
+    assert rules(site.world) == [("10.4.19.101", "10.253.0.3"), ("10.4.19.105", "10.253.0.2")]
+    assert site.world.vms["default", "testing"].template_eip == "10.4.19.105"
+    assert not site.run(*moved, reassign=True).planned.steps
+
+
+@pytest.mark.parametrize("third", [None, ("10.4.19.103", "10.253.0.4")])
+def test_holders_change_places_in_one_task(third: tuple[str, str] | None) -> None:
+    site = RunSite()
+    pairs = [(VM, "10.4.19.101"), (WEB, "10.4.19.102")]
+    if third:
+        pairs.append((site.world.add_pod("third", third[1]), third[0]))
+    site.settle(*pairs)
+    holders, addresses = [holder for holder, _address in pairs], [address for _holder, address in pairs]
+    changed = list(zip(holders, addresses[1:] + addresses[:1], strict=True))
+    assert not site.settle(*changed, reassign=True).bad
+    assert claimed(site.world) == {address: [str(holder)] for holder, address in changed}
+    assert {pod.eip for pod in site.world.pods.values()} == set(addresses)
+    assert len(site.world.rules) == len(pairs)
+    assert not site.run(*changed, reassign=True).planned.steps
 
 
 def test_a_run_that_does_not_wait_writes_nothing_late(world: World) -> None:

@@ -199,6 +199,21 @@ def test_without_waiting_everything_is_written_at_once(site: RunSite) -> None:
     assert report(run.desired, run.seen, run.seen, run.bad)[0]["status"] == "pending"
 
 
+def test_what_a_run_that_does_not_wait_leaves_to_the_next_is_not_in_its_plan(site: RunSite) -> None:
+    site.settle((WEB, "10.4.19.101"))
+    site.world.controller_runs = False
+    told = []
+    for _run in range(2):
+        run = Run(ask((WEB, "10.4.19.102")), wish(), site, site.act, waits=False)
+        run.claim()
+        run.write()
+        assert {step.text for step in run.result.steps} == {step.text for step in run.done.values()}
+        told.append([step.action for step in run.result.steps])
+    assert told == [["claim", "annotate_pod"], []]
+    assert not run.result.changed
+    assert (run.result.before, run.result.after) == ({}, {})
+
+
 def test_whoever_is_slower_at_an_address_is_told_and_writes_nothing(site: RunSite) -> None:
     slow = site.run((WEB, "10.4.19.101"))
     site.settle((VM, "10.4.19.101"))

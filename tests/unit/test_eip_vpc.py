@@ -86,6 +86,15 @@ def test_who_has_an_address_is_named_and_reassign_takes_it(site: Site, web: Hold
     assert site.run(ask((web, ONE)))["problems"]
 
 
+def test_an_address_that_answers_is_refused_but_for_whom_it_answers(site: Site, web: Holder, db: Holder) -> None:
+    busy = frozenset({ONE, TWO})
+    assert "answers on the network" in site.run(ask((web, ONE)), busy=busy)["problems"][0]["text"]
+    site.run(ask((web, ONE)))
+    assert not site.run(ask((web, ONE)), busy=busy)["problems"]
+    assert site.run(ask((web, TWO)), busy=busy)["problems"]
+    assert site.run(ask((db, ONE)), busy=busy, reassign=True)["problems"]
+
+
 def test_a_detached_address_stays_claimed(site: Site, web: Holder, db: Holder) -> None:
     site.run(ask((web, ONE)))
     assert site.run(ask((web, None)), state="detached")["status"] == "claimed"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils._model import GatewayNode, PodView, Workload
 from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
+    deployment_view,
     endpoint_addresses,
     gateway_node,
     kept_addresses,
@@ -131,6 +132,14 @@ def test_machines_running_stopped_and_ended() -> None:
     assert vm_view(vm, None) == Workload("d", "testing", "u", "10.4.19.101", False, None)
     assert vm_view(vm, {**vmi, "status": {"phase": "Failed"}}).running is False
     assert vm_view({"metadata": {"name": "a", "namespace": "d"}}, None).template_eip is None
+
+
+def test_a_deployment_that_no_eip_can_be_given_by_its_template() -> None:
+    metadata, template = {"name": "shop", "namespace": "d", "uid": "u"}, {"spec": {"hostNetwork": True}}
+    view = deployment_view({"metadata": metadata, "spec": {"template": template, "paused": True}})
+    assert (view.host_network, view.paused) == (True, True)
+    view = deployment_view({"metadata": metadata, "spec": {"template": {"spec": {}}}})
+    assert (view.host_network, view.paused) == (False, False)
 
 
 def test_nodes() -> None:
