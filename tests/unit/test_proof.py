@@ -99,6 +99,13 @@ def test_a_working_site_is_ok() -> None:
     )
 
 
+def test_what_a_bond_says_to_its_switch_is_no_traffic() -> None:
+    """Two members, LACP once a second each, for as long as `site` takes between its two looks."""
+    seen = working()
+    seen["after"].update(g2=counter(7 + 26), g3=counter(9 + 26))
+    assert site_proof(seen, EXPECTED)["verdict"] == "ok"
+
+
 Change = Callable[[dict[str, Any]], Any]
 FAULTS: dict[str, tuple[Change, str]] = {
     "no switch": (lambda seen: seen["nat"].update(external_switch=None), "NB has switch"),
