@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -29,8 +30,8 @@ options:
       - What was seen.
       - C(nat) is the result of M(kubeovn.core.ovn_nat_info), C(nodes) maps each node to the result of
         M(kubeovn.core.ovn_gateway_node_info).
-      - C(after) maps each node to a later result of it, C(traffic) is the result of C(ping) on the outside host in
-        between.
+      - C(after) maps each node to the result of M(ansible.builtin.slurp) for its NIC's C(tx_packets) later, C(traffic)
+        is the result of C(ping) on the outside host in between.
       - C(pings) are the results of C(ping) on the outside host, a list with C(item) the address. C(guests) are those of
         C(hostname) and then C(ping) over ssh, a list with C(item) the EIP.
       - C(pending) lists the EIPs of stopped VMs.
@@ -65,10 +66,15 @@ def _by_item(results: Any) -> dict[str, Any]:
     return {str(result["item"]): result for result in results or () if not result.get("skipped")}
 
 
-def _sent(results: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+def _sent_before(looks: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Packets sent by each node's NIC; a node that did not answer is left out."""
-    counters = {node: (result.get("nic") or {}).get("sent") for node, result in results.items()}
+    counters = {node: (look.get("nic") or {}).get("sent") for node, look in looks.items()}
     return {node: int(sent) for node, sent in counters.items() if sent is not None}
+
+
+def _sent_after(files: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """The same from the kernel's counter itself: to read that file is cheaper than another look at the node."""
+    return {node: int(b64decode(file["content"])) for node, file in files.items() if file.get("content")}
 
 
 def _of_hostname(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,8 +108,8 @@ def site_proof(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str
             pings=_by_item(seen["pings"]),
             hostnames={item: _of_hostname(result) for item, result in guests.items()},
             guest_pings={item: _of_ping(result) for item, result in guests.items()},
-            sent_before=_sent(seen["nodes"]),
-            sent_after=_sent(seen["after"]),
+            sent_before=_sent_before(seen["nodes"]),
+            sent_after=_sent_after(seen["after"]),
             probes=parse_ping(str(seen["traffic"].get("stdout") or "")).received,
             pending=tuple(seen["pending"]),
         )

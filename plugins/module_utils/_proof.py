@@ -245,7 +245,7 @@ def _traffic(expected: Expected, seen: Seen) -> Check:
         return Check(name, UNVERIFIED, "no probe from outside, or the active gateway could not be asked")
     sent = {node: seen.sent_after[node] - seen.sent_before[node] for node in counted}
     evidence = f"{seen.probes} probes; packets sent: " + ", ".join(f"{node} {sent[node]}" for node in counted)
-    # Each sends a little of its own, by a bond with fast LACP two packets a second; one that carries it, too, sends all.
+    # Each sends a little of its own, by a bond with fast LACP two packets a second; who carries it, too, sends it all.
     loud = [node for node in counted if node != active and sent[node] > seen.probes * 3 // 4]
     if sent[active] < seen.probes // 2 or loud:
         return Check(name, FAILED, evidence)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -36,6 +37,11 @@ def ping(address: str, ttl: int | None) -> dict[str, Any]:
 
 def counter(packets: int) -> dict[str, Any]:
     return {"nic": {"name": "enp8s0", "sent": packets}}
+
+
+def counted(packets: int) -> dict[str, Any]:
+    """The same as slurp tells the kernel's file."""
+    return {"encoding": "base64", "content": b64encode(f"{packets}\n".encode()).decode()}
 
 
 def guest(hostname: str, ttl: int | None, rc: int = 0) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def working() -> dict[str, Any]:
         "nodes": {"g1": node(100), "g2": node(7), "g3": node(9)},
         "pings": [ping("10.4.19.254", 254), ping("10.4.19.101", 62)],
         "guests": [guest("testing", 63)],
-        "after": {"g1": counter(151), "g2": counter(7), "g3": counter(10)},
+        "after": {"g1": counted(151), "g2": counted(7), "g3": counted(10)},
         "traffic": probe(50),
         "pending": [],
     }
@@ -102,7 +108,7 @@ def test_a_working_site_is_ok() -> None:
 def test_what_a_bond_says_to_its_switch_is_no_traffic() -> None:
     """Two members, LACP once a second each, for as long as `site` takes between its two looks."""
     seen = working()
-    seen["after"].update(g2=counter(7 + 26), g3=counter(9 + 26))
+    seen["after"].update(g2=counted(7 + 26), g3=counted(9 + 26))
     assert site_proof(seen, EXPECTED)["verdict"] == "ok"
 
 
@@ -144,8 +150,8 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "another guest": (lambda seen: seen["guests"].__setitem__(0, guest("web-1", 63)), "ssh over"),
     "a guest that says no name": (lambda seen: seen["guests"].__setitem__(0, guest("", 63)), "ssh over"),
     "guest cut off": (lambda seen: seen["guests"].__setitem__(0, guest("testing", None)), "the guest of"),
-    "traffic on a standby": (lambda seen: seen["after"].update(g2=counter(58)), "only the active gateway's"),
-    "no traffic on the active one": (lambda seen: seen["after"].update(g1=counter(101)), "only the active gateway's"),
+    "traffic on a standby": (lambda seen: seen["after"].update(g2=counted(58)), "only the active gateway's"),
+    "no traffic on the active one": (lambda seen: seen["after"].update(g1=counted(101)), "only the active gateway's"),
 }
 
 
