@@ -41,6 +41,7 @@ def wanted(options: Mapping[str, Any], seen: Observed) -> tuple[ExternalGateway,
     drained = [str(name).strip() for name in options.get("drained") or []]
     _check_nodes(names, seen, problems)
     _check_drained(drained, names, problems)
+    _check_leaving(names, seen, may_leave=options.get("may_leave") is not False, problems=problems)
     check_nic_name("nic", options["nic"], problems)
     gateway = parse_interface("gateway", options["gateway"], problems)
     own = parse_interface("nic_ip", options["nic_ip"], problems)
@@ -167,6 +168,14 @@ def _blocking_nodes(gateway: ExternalGateway, seen: Observed) -> Iterable[Proble
             text = f"has label {GATEWAY_LABEL}=true, and its chassis is not in OVN's southbound database"
             hint = "kube-ovn-controller would make no gateway at all; see to ovs-ovn there, or take the label off"
             yield Problem(f"node {name}", text, hint)
+
+
+def _check_leaving(names: Sequence[str], seen: Observed, *, may_leave: bool, problems: list[Problem]) -> None:
+    leaving = [] if may_leave else [name for name in seen.listed if name not in names]
+    if leaving:
+        text = f"{', '.join(leaving)}: a gateway by ConfigMap {CONFIG_MAP}, and not named here"
+        hint = "name all gateways, in an inventory as kubeovn_gateway_nodes; or let it go with may_leave: true"
+        problems.append(Problem("nodes", text, hint))
 
 
 def _check_drained(drained: Sequence[str], names: Sequence[str], problems: list[Problem]) -> None:

@@ -71,6 +71,14 @@ options:
       - Needed when O(state=present).
     type: list
     elements: str
+  may_leave:
+    description:
+      - Whether gateways that O(nodes) does not name are taken out of service. V(false) refuses the task while there are
+        such.
+      - For lists that somebody else has made. In a slice of an AWX job, as an example, a group has only some of its
+        hosts, and nothing tells that from a gateway that is to leave.
+    type: bool
+    default: true
   drained:
     description:
       - Those of O(nodes) that get no traffic while another one lives, before maintenance. They stay gateways and
@@ -408,6 +416,7 @@ def main() -> None:
         "type": {"type": "str", "choices": ["centralized", "distributed"], "default": "centralized"},
         "enabled": {"type": "bool", "default": True},
         "nodes": {"type": "list", "elements": "str"},
+        "may_leave": {"type": "bool", "default": True},
         "drained": {"type": "list", "elements": "str", "default": []},
         "nic": {"type": "str"},
         "gateway": {"type": "str"},

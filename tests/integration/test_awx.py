@@ -198,7 +198,7 @@ def test_slices_of_a_job_take_different_addresses_of_one_pool(
 
 @pytest.mark.full
 def test_slices_of_a_site_whose_gateways_are_named_take_none_away(awx: Awx, live: Live, site: dict[str, Any]) -> None:
-    """Group gateway_nodes of a slice has its own hosts only; kubeovn_gateway_nodes counts before it."""
+    """A slice's group gateway_nodes has its own hosts only; kubeovn_gateway_nodes counts first, and is asked for."""
     variables = {**site["all"]["vars"], "kubeovn_gateway_nodes": list(GATEWAYS)}
     inventory = {**site, "all": {**site["all"], "vars": variables}}
     good(awx.run("Kube-OVN: site", inventory))
@@ -212,6 +212,11 @@ def test_slices_of_a_site_whose_gateways_are_named_take_none_away(awx: Awx, live
     assert all(0 < len(part["gateway_nodes"]["hosts"]) < len(GATEWAYS) for part in parts)
     for private, process in [awx.start("Kube-OVN: site", {}, part) for part in parts]:
         assert good(finished(private, process)).changed == 0
+    assert gateways() == before
+    _ours, others = slices(site, 2)
+    refused = awx.run("Kube-OVN: site", others)
+    assert refused.status == "failed"
+    assert "a gateway by ConfigMap ovn-external-gw-config, and not named here" in refused.output
     assert gateways() == before
 
 

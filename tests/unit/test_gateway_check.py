@@ -57,6 +57,15 @@ def test_refused_with_the_options_path(options: dict[str, Any], path: str, text:
     assert text in refusals(**options)[path]
 
 
+def test_a_gateway_that_is_not_named_leaves_only_where_it_may() -> None:
+    """Of a list that was cut, as a sliced job's group is, nobody can tell whether the others are to leave."""
+    world = up("g1", "g2", "g3")
+    assert refusals(world, may_leave=True) == {} == refusals(world)
+    assert refusals(world, may_leave=False)["nodes"].startswith("g3: a gateway by ConfigMap")
+    assert refusals(world, may_leave=False, nodes=["g3", "g2", "g1"]) == {}
+    assert refusals(may_leave=False) == {}, "there is none yet"
+
+
 def test_nodes_that_would_stop_the_controller_are_refused() -> None:
     seen = bare().observe()
     nodes = tuple(replace(node, chassis=None) if node.name == "g1" else node for node in seen.nodes)
