@@ -105,7 +105,14 @@ def test_adopt_plans_with_all_that_site_would_give_to_the_gateway() -> None:
     assert wrong == []
 
 
-LOOKS = {"audit.yml": 2, "report.yml": 2, "tasks/failover_refuse.yml": 1, "tasks/adopt.yml": 1, "prune.yml": 1}
+LOOKS = {
+    "audit.yml": 2,
+    "report.yml": 2,
+    "tasks/failover_refuse.yml": 1,
+    "tasks/adopt.yml": 1,
+    "tasks/proof_gather.yml": 1,
+    "prune.yml": 1,
+}
 
 
 @pytest.mark.parametrize(("file", "namespaces"), LOOKS.items())
