@@ -24,6 +24,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._addresses import (
 from ansible_collections.kubeovn.core.plugins.module_utils._gateway import Observed, hand_labelled, written_data
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CHASSIS_ANNOTATION,
+    CONFIG_MAP,
     GATEWAY_LABEL,
     ExternalGateway,
     Problem,
