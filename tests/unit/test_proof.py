@@ -109,7 +109,12 @@ def test_what_a_bond_says_to_its_switch_is_no_traffic() -> None:
     """Two members, LACP once a second each, for as long as `site` takes between its two looks."""
     seen = working()
     seen["after"].update(g2=counted(7 + 26), g3=counted(9 + 26))
+    assert site_proof(seen, EXPECTED)["verdict"] == "failed"
+    for name in ("g2", "g3"):
+        seen["nodes"][name]["nic"]["bond"] = {"mode": "802.3ad"}
     assert site_proof(seen, EXPECTED)["verdict"] == "ok"
+    seen["after"].update(g2=counted(7 + 51))
+    assert site_proof(seen, EXPECTED)["verdict"] == "failed"
 
 
 Change = Callable[[dict[str, Any]], Any]
