@@ -98,24 +98,29 @@ def until(
         if remaining <= 0:
             raise Deadline(seen, timeout)
         latest = (began, left(seen)) if left else None
+        moving = earlier is None or latest is None or latest[1] < earlier[1]
         soon = _until_end(earlier, latest, now)
-        rest = _rest(now - began, soon, first=earlier is None) if left else 0.0
+        half = soon / 2 if moving and math.isfinite(soon) else 0.0
+        rest = _rest(now - began, half, first=earlier is None) if left else 0.0
         clock.sleep(min(max(pause, rest), max(soon, pause), remaining))
-        earlier = latest
+        if latest:  # while nothing moves the time counts from when it last did
+            earlier = latest if moving or not earlier else (earlier[0], latest[1])
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
 def _until_end(earlier: tuple[float, int] | None, latest: tuple[float, int] | None, now: float) -> float:
-    """Seconds until nothing is left, if it goes on as between two looks: (when, how much was left). Else infinite."""
-    if earlier is None or latest is None or latest[1] >= earlier[1]:
+    """Seconds until nothing is left, if it goes on as between two looks: (when, how much was left). Else infinite.
+
+    Where nothing became less meanwhile, the next one may be just about to: the last few are not waited for like many.
+    """
+    if earlier is None or latest is None:
         return math.inf
-    pace = (latest[0] - earlier[0]) / (earlier[1] - latest[1])
+    pace = (latest[0] - earlier[0]) / max(earlier[1] - latest[1], 1)
     return latest[1] * pace - (now - latest[0])
 
 
-def _rest(look: float, soon: float, first: bool) -> float:
-    """Seconds without a look after one that took so long: until half of the way to the end, where that is known."""
+def _rest(look: float, half: float, first: bool) -> float:
+    """Seconds without a look after one that took so long; half: seconds to half of the way to the end, 0 if unknown."""
     if first:  # two looks are needed to know how fast it goes
         return min(SHARE * look, look + LONGEST_PAUSE)
-    half = soon / 2 if math.isfinite(soon) else 0.0
     return max(SHARE * look, min(half, FAR, LARGEST_SHARE * look))

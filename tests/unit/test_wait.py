@@ -70,13 +70,18 @@ def test_the_systems_clock_runs() -> None:
     assert clock.monotonic() - before >= 0.01
 
 
-def drained(clock: HandClock, look: float, pace: float) -> list[float]:
-    """When it looks at a thousand things that somebody else does, so many a second; a look takes its time."""
+def drained(clock: HandClock, look: float, pace: float, last: int = 0, hold: float = 0) -> list[float]:
+    """When it looks at a thousand things that somebody else does, so many a second; a look takes its time.
+
+    last: of the thousand so many come last, and each takes so long: hold.
+    """
     looks: list[float] = []
+    held = (1000 - last) / pace
 
     def probe() -> int:
         looks.append(clock.now - 100)
-        left = max(0, round(1000 - (clock.now - 100) * pace))
+        late = looks[-1] - held
+        left = max(0, last - int(late / hold)) if last and late > 0 else max(last, round(1000 - looks[-1] * pace))
         clock.now += look
         return left
 
@@ -96,6 +101,30 @@ def test_long_work_is_looked_at_seldom_and_soon_after_its_end(look: float, pace:
     assert len(looks) * look < 0.08 * end + 4 * look
     if look > 1:
         assert len(looks) < 10 + end / 30
+
+
+@pytest.mark.parametrize("last", [1, 2])
+@pytest.mark.parametrize("hold", [3, 6])
+def test_the_last_ones_are_not_waited_for_like_many(last: int, hold: float) -> None:
+    """Between two looks nothing may become done, though the end is near."""
+    clock = HandClock()
+    looks = drained(clock, 2.5, 2.3, last, hold)
+    assert looks[-1] < (1000 - last) / 2.3 + last * hold + 10
+    assert len(looks) < 25
+
+
+def test_what_stands_still_is_looked_at_ever_more_seldom() -> None:
+    """An hour of the controller's absence costs a tenth of a processor, at most."""
+    clock, looks = HandClock(), []
+
+    def probe() -> int:
+        looks.append(clock.now)
+        clock.now += 2.5
+        return 1 if len(looks) > 2 else 5
+
+    with pytest.raises(Deadline):
+        until(probe, lambda left: left == 0, 600, clock, left=lambda left: left)
+    assert len(looks) < 600 / 27.5 + 8
 
 
 def test_a_long_run_tells_how_far_it_is() -> None:
