@@ -32,6 +32,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
     merged,
     release_steps,
     reroute,
+    with_interruptions,
     without_detours,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import (
@@ -66,7 +67,8 @@ def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
     if any(step.action == CLAIM for step in steps) and not observed.claims_home:
         steps.insert(0, home())
     steps.sort(key=lambda step: (is_late(step), ORDER.index(step.action)))
-    steps = _with_orphans(_each_once(without_detours(steps)), site)
+    given = {(eip.holder, eip.address) for eip in desired if eip.address and wishes.state == "present"}
+    steps = with_interruptions(_with_orphans(_each_once(without_detours(steps)), site), site, given)
     touched = [eip for eip, steps in each if steps]
     before = {str(eip.holder): shown(eip.holder, site) for eip in touched}
     before |= {

@@ -25,7 +25,14 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import (
     is_eip_rule,
     rerouted,
 )
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import CLEAN, RELEASE, clean, merged, release
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
+    CLEAN,
+    RELEASE,
+    clean,
+    merged,
+    release,
+    with_interruptions,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     FIP,
     NAT_TYPES,
@@ -48,7 +55,7 @@ def prune(observed: Observed) -> tuple[Plan, list[Problem]]:
     if observed.blind:
         text = "what is left in OVN is not seen, so no claim can be told to be free"
         return Plan((), {}, {}), [Problem("state", text, "give access to OVN: see ovn_connection")]
-    steps = list(_cleaning(site))
+    steps = with_interruptions(list(_cleaning(site)), site)
     going = {row for step in steps for row in step.data["rules"]}
     objects = prune_objects(site)
     unclear = [*_unclear(site, going), *objects.unclear]

@@ -8,13 +8,13 @@ Private to this collection: no promise is made to other users.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import lease_name
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     SNAT,
     Claim,
@@ -189,7 +189,7 @@ def annotate_pod(eip: Eip, pod: PodView, address: str | None) -> Step:
     old = pod.asks(eip.kind)
     where = f"pod {pod.namespace}/{pod.name}"
     words = _words(eip.kind, old, address, where) + ", null routed in the same patch"
-    lost = f"; {old} leads no longer to it" if old and eip.kind != SNAT else ""
+    lost = f"; {_lost(old)}" if old and eip.kind != SNAT else ""
     interrupts = f"{eip.holder}: its connections to the outside get another source address{lost}"
     return Step(POD, words, interrupts, _object(eip, pod.namespace, pod.name, pod.uid, address))
 
@@ -254,6 +254,40 @@ def clean(
     return Step(
         CLEAN, f"delete {', '.join(what)} of {holder}: {reason}", None, {**data, "reason": reason, "late": late}
     )
+
+
+def with_interruptions(steps: Sequence[Step], site: Site, given: Collection[tuple[Holder, str]] = ()) -> list[Step]:
+    """The steps; those that delete a NAT rule in use say whom it interrupts, unless another step says so already.
+
+    given: who has which address in the end, so that Kube-OVN makes its rule anew.
+    """
+    going = {rule for step in steps for rule in step.data.get("rules", ())}
+    told: dict[str, list[Step]] = {}
+    for step in steps:
+        if step.interrupts:
+            told.setdefault(step.data.get("holder", ""), []).append(step)
+
+    def words(rule: NatRule) -> str | None:
+        ways = [one for one in site.rules_by_external.get(rule.external_ip, []) if one.logical_ip == rule.logical_ip]
+        if not is_eip_rule(rule) or not site.is_in_use(rule.logical_ip) or any(one not in going for one in ways):
+            return None
+        holder = site.holders_at(rule.logical_ip)[0]
+        others = told.get(str(holder), [])
+        if any(one.action == TEMPLATE or _lost(rule.external_ip) in (one.interrupts or "") for one in others):
+            return None
+        if (holder, rule.external_ip) in given:
+            return f"{holder}: {rule.external_ip} leads to it again when Kube-OVN has made its NAT rule anew"
+        return f"{holder}: {_lost(rule.external_ip)}"
+
+    def telling(step: Step) -> Step:
+        found = dict.fromkeys(text for rule in step.data["rules"] if (text := words(rule)))
+        return replace(step, interrupts="; ".join(found)) if found else step
+
+    return [telling(step) if step.action == CLEAN else step for step in steps]
+
+
+def _lost(address: str) -> str:
+    return f"{address} leads no longer to it"
 
 
 def _named(one: Rerouting) -> str:
