@@ -72,6 +72,7 @@ class Eyes:
     northbound: Northbound | None
     config_namespace: str
     claims_namespace: str
+    without: str = ""  # how to do without OVN, for who lacks the rights to look at it
 
     def observe(self, desired: Sequence[Eip], wishes: Wishes) -> Observed:
         """One LIST of each kind that matters, all at once, then one read of OVN: in this order, see Observed."""
@@ -155,8 +156,7 @@ class Eyes:
         try:
             return self._known(kind, None)
         except ClusterError as error:
-            if error.status != FORBIDDEN or self.northbound is not None:
-                raise
+            self._refuse(error)
             unseen.append(f"{kind.plural}: this identity may not list them")
             return None
 
@@ -165,10 +165,17 @@ class Eyes:
         try:
             return ((self.cluster.get(CONFIG_MAPS, self.config_namespace, CONFIG_MAP) or {}).get("data")) or {}
         except ClusterError as error:
-            if error.status != FORBIDDEN or self.northbound is not None:
-                raise
+            self._refuse(error)
             unseen.append(f"ConfigMap {CONFIG_MAP}: this identity may not read it")
             return None
+
+    def _refuse(self, error: ClusterError) -> None:
+        """Without access to OVN a tenant's rights are enough; with it all of them are needed."""
+        if error.status == FORBIDDEN and self.northbound is None:
+            return
+        if error.status == FORBIDDEN and self.without:
+            raise ClusterError(str(error), FORBIDDEN, self.without) from error
+        raise error
 
     def _with_ovn(self, observed: Observed, desired: Sequence[Eip]) -> Observed:
         if self.northbound is None:

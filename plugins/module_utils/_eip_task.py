@@ -35,6 +35,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbEr
 from ansible_collections.kubeovn.core.plugins.module_utils._tell import tell
 from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, SystemClock
 
+WITHOUT_OVN = "or use ovn_connection: none, which works on Kubernetes alone and says in `unverified` what was not seen"
 NOT_BEGUN = Problem("", "not begun, since a batch before it failed", "solve that, and run again")
 
 
@@ -200,7 +201,8 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     wishes, found = wishes_of(params)
     asked, unreadable = (None, []) if params["eips"] is None else requests(params["eips"], wishes, params["kind"])
     refuse(found)
-    northbound = None if params["ovn_connection"] == "none" else open_ovn(params, cluster)
-    eyes = Eyes(cluster, northbound, params["configmap_namespace"], params["claims_namespace"])
+    without = WITHOUT_OVN if wishes.state != "pruned" else ""
+    northbound = None if params["ovn_connection"] == "none" else open_ovn(params, cluster, without)
+    eyes = Eyes(cluster, northbound, params["configmap_namespace"], params["claims_namespace"], without)
     hands = Hands(cluster, northbound, params["claims_namespace"])
     return Task(module, cluster, eyes, hands, wishes).run(asked, unreadable)

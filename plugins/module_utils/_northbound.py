@@ -57,6 +57,7 @@ CENTRAL_CONTAINER = "ovn-central"
 LEADER_LABELS = {NB_DATABASE: "ovn-nb-leader=true", SB_DATABASE: "ovn-sb-leader=true"}
 
 EXEC_SLACK = 5.0  # seconds that an exec may take longer than the command that it runs was given
+FORBIDDEN = 403
 FEW_PORTS = 16  # up to so many ports are asked for one by one; above, all bindings are read at once
 
 BINDING = ("logical_port", "chassis", "additional_chassis", "options")  # what tells where a port is bound
@@ -193,8 +194,11 @@ class Northbound(Writes):
 # --- opening ----------------------------------------------------------------------------------------------------
 
 
-def open_ovn(params: Mapping[str, Any], cluster: Cluster) -> Northbound:
-    """Reach OVN as the options say: `auto` is tcp when an endpoint is given, else exec in the ovn-central leader."""
+def open_ovn(params: Mapping[str, Any], cluster: Cluster, without: str = "") -> Northbound:
+    """Reach OVN as the options say: `auto` is tcp when an endpoint is given, else exec in the ovn-central leader.
+
+    without: how to do without OVN, for who lacks the rights to reach it.
+    """
     endpoints = {option: params.get(option) or "" for option in ("nb_endpoint", "sb_endpoint")}
     names = Names(params.get("switch") or EXTERNAL_SWITCH)
     way = params.get("ovn_connection") or "auto"
@@ -203,7 +207,9 @@ def open_ovn(params: Mapping[str, Any], cluster: Cluster) -> Northbound:
         raise OvsdbError(f"ovn_timeout: {timeout:g} is less than nothing", path="ovn_timeout", hint="seconds, as 10")
     if way == "exec" or (way == "auto" and not any(endpoints.values())):
         clients = [
-            Client(ExecTransport(_Leader(cluster, database, timeout + EXEC_SLACK).run, timeout=timeout), database)
+            Client(
+                ExecTransport(_Leader(cluster, database, timeout + EXEC_SLACK, without).run, timeout=timeout), database
+            )
             for database in (NB_DATABASE, SB_DATABASE)
         ]
         return Northbound(clients[0], clients[1], names)
@@ -222,8 +228,9 @@ def open_ovn(params: Mapping[str, Any], cluster: Cluster) -> Northbound:
 class _Leader:
     """The ovn-central pod that leads one database; it is looked up again after a failure, as leaders move."""
 
-    def __init__(self, cluster: Cluster, database: str, timeout: float) -> None:
+    def __init__(self, cluster: Cluster, database: str, timeout: float, without: str) -> None:
         self._cluster = cluster
+        self._without = without
         self._timeout = timeout
         self._label = LEADER_LABELS[database]
         self._pod = ""
@@ -231,8 +238,7 @@ class _Leader:
     def run(self, argv: list[str]) -> str:
         """Run a command in it, and return what it printed."""
         if not self._pod:
-            pods = self._cluster.list(PODS, namespace=CENTRAL_NAMESPACE, label_selector=self._label)
-            ready = sorted(pod["metadata"]["name"] for pod in pods if _is_ready(pod))
+            ready = sorted(pod["metadata"]["name"] for pod in self._leaders() if _is_ready(pod))
             if not ready:
                 raise Unreachable(
                     f"no ready pod with label {self._label} in namespace {CENTRAL_NAMESPACE}: OVN has no leader",
@@ -244,9 +250,22 @@ class _Leader:
             return self._cluster.exec(CENTRAL_NAMESPACE, self._pod, CENTRAL_CONTAINER, argv, self._timeout)
         except ClusterError as error:
             pod, self._pod = self._pod, ""
-            hint = "or reach OVN by nb_endpoint and sb_endpoint"
             text = f"cannot run {argv[0]} in pod {CENTRAL_NAMESPACE}/{pod}: {error}"
-            raise Unreachable(text, path="ovn_connection", hint=hint) from error
+            raise Unreachable(text, path="ovn_connection", hint=self._ways_out(bool(error.hint))) from error
+
+    def _leaders(self) -> Sequence[Mapping[str, Any]]:
+        try:
+            return self._cluster.list(PODS, namespace=CENTRAL_NAMESPACE, label_selector=self._label)
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
+            text = f"cannot look for OVN's leader: {error}"
+            raise Unreachable(text, path="ovn_connection", hint=self._ways_out(True)) from error
+
+    def _ways_out(self, denied: bool) -> str:
+        """What else can be done. denied: it is the identity that may not, and no pod that does not answer."""
+        endpoints = "or reach OVN by nb_endpoint and sb_endpoint"
+        return f"{endpoints}; {self._without}" if denied and self._without else endpoints
 
 
 def _is_ready(pod: Mapping[str, Any]) -> bool:

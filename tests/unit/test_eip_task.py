@@ -13,9 +13,10 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import LEASE
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done, Hands
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_task import Task
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_task import Task, work
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, Problem, Step
 from ansible_collections.kubeovn.core.plugins.module_utils._module import Failure
+from ansible_collections.kubeovn.core.plugins.module_utils._ovsdb import OvsdbError
 from support.eip_cases import ask, claimed, draw, wish
 from support.eip_runs import VM, WEB, RunSite
 
@@ -208,6 +209,42 @@ def test_a_namespace_of_claims_that_is_not_there_is_named_at_once(site: Gone) ->
     (problem,) = run.bad["eips[0]"]
     assert (problem.path, "namespace claims is not there" in problem.text) == ("claims_namespace", True)
     assert site.writes == []
+
+
+class Tenant(Api):
+    """Somebody with rights in one namespace, or with all of them but for OVN."""
+
+    host = "https://10.4.18.1:6443"
+
+    def __init__(self, site: Gone, lacks: str) -> None:
+        super().__init__(site)
+        self.lacks = lacks
+
+    def list(
+        self, resource: Resource, namespace: str | None = None, label_selector: str | None = None
+    ) -> list[dict[str, Any]]:
+        if resource.plural == self.lacks or (self.lacks == "OVN" and label_selector):
+            raise ClusterError("forbidden", 403, "docs/rbac.yml lists the rights")
+        return super().list(resource, namespace)
+
+    def get(self, resource: Resource, *arguments: object) -> dict[str, Any]:
+        if resource.plural == self.lacks:
+            raise ClusterError("forbidden", 403, "docs/rbac.yml lists the rights")
+        return super().get(resource, *arguments)
+
+
+@pytest.mark.parametrize("lacks", ["nodes", "ovn-eips", "configmaps", "OVN"])
+@pytest.mark.parametrize("state", ["present", "pruned"])
+def test_who_lacks_the_rights_for_ovn_is_told_that_it_goes_without(site: Gone, lacks: str, state: str) -> None:
+    """But pruning, which is about what is in OVN."""
+    asked = [{"pod": "web", "address": "10.4.19.101"}] if state == "present" else None
+    params = {**PARAMS, "state": state, "eips": asked, "ovn_connection": "auto", "kind": "fip", "busy": [], "batch": 0}
+    params |= dict.fromkeys(("reassign", "adopt", "rotate", "rotation"), False)
+    params |= {"claims_namespace": "claims", "configmap_namespace": "kube-system"}
+    module = cast(Any, SimpleNamespace(params=params, check_mode=False))
+    with pytest.raises((ClusterError, OvsdbError), match=r"docs/rbac.yml") as caught:
+        work(module, cast(Cluster, Tenant(site, lacks)))
+    assert ("ovn_connection: none" in str(caught.value)) == (state == "present")
 
 
 def test_rights_in_single_namespaces_are_known_to_be_no_view_of_the_cluster(site: Gone) -> None:

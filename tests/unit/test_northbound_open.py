@@ -111,6 +111,43 @@ def test_no_leader_is_said_with_the_way_out(ovsdb: OvsdbServer) -> None:
         northbound.observe()
 
 
+WITHOUT = "or use ovn_connection: none"
+
+
+class Denied(LocalPods):
+    """An identity that lacks one of the two rights."""
+
+    def __init__(self, server: OvsdbServer, right: str) -> None:
+        super().__init__(server)
+        self.right = right
+
+    def list(self, _resource: object, namespace: str, label_selector: str) -> list[dict[str, Any]]:
+        if self.right == "list pods":
+            raise ClusterError("no list of pods in kube-system", 403, "docs/rbac.yml lists the rights")
+        return super().list(_resource, namespace, label_selector)
+
+    def exec(self, *_arguments: object, **_more: object) -> str:
+        raise ClusterError("exec was refused: Forbidden", 403, "right pods/exec is needed, see docs/rbac.yml")
+
+
+@pytest.mark.parametrize("right", ["list pods", "pods/exec"])
+def test_an_identity_that_may_not_is_told_of_the_ways_that_it_has(ovsdb: OvsdbServer, right: str) -> None:
+    for without in (WITHOUT, ""):
+        with pytest.raises(Unreachable, match=r"docs/rbac.yml.*nb_endpoint and sb_endpoint") as caught:
+            open_ovn({}, as_cluster(Denied(ovsdb, right)), without).observe()
+        assert caught.value.path == "ovn_connection"
+        assert ("ovn_connection: none" in str(caught.value)) == bool(without)
+
+
+def test_a_pod_that_does_not_answer_is_no_reason_to_do_without_it(ovsdb: OvsdbServer) -> None:
+    pods = LocalPods(ovsdb)
+    pods.broken |= {"central-a", "central-b"}
+    with pytest.raises(Unreachable) as caught:
+        open_ovn({}, as_cluster(pods), WITHOUT).observe()
+    assert "nb_endpoint" in caught.value.hint
+    assert "none" not in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("params", "missing"),
     [
