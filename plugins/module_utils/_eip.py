@@ -15,7 +15,13 @@ from typing import Any
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import object_key
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import shown, wished
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import (
+    Mention,
+    Observed,
+    Site,
+    addresses_of,
+    is_eip_rule,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
     CLAIM,
     CLEAN,
@@ -142,12 +148,16 @@ def rivals(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Eip]:
     seen = {(one.holder, kind) for one in mine.former for kind in NAT_TYPES} if mine else set()
     if claim and wishes.reassign and not (claim.kind == eip.kind == SNAT):
         seen.update((one.holder, claim.kind) for one in claim.claimants)
-    seen.update((one.holder, one.kind) for one in site.contenders(eip.address, eip.kind) if wishes.reassign)
+    seen.update((one.holder, one.kind) for one in site.contenders(eip.address, eip.kind) if _is_to_lose(one, wishes))
     for rule in site.rival_rules(eip.address) if wishes.reassign else ():
         seen.update((holder, FIP) for holder in site.holders_at(rule.logical_ip) if is_eip_rule(rule))
     for holder, kind in sorted(seen, key=lambda pair: (str(pair[0]), pair[1])):
         if holder != eip.holder:
             yield Eip(holder, eip.address, eip.path, kind)
+
+
+def _is_to_lose(one: Mention, wishes: Wishes) -> bool:
+    return wishes.reassign and not one.outside
 
 
 def _each_once(steps: Sequence[Step]) -> list[Step]:

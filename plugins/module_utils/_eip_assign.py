@@ -116,7 +116,7 @@ def taken_addresses(site: Site) -> set[str]:
         *observed.ips,
         *site.claims,
         *(name.removeprefix(PREFIX) for name in observed.unreadable),
-        *(address for _holder, _kind, address in site.asked_at_all()),
+        *site.mentioned(),
     }
 
 

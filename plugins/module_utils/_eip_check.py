@@ -140,7 +140,9 @@ def _by_objects(eip: Eip, wishes: Wishes, site: Site) -> Iterable[Problem]:
             f"{eip.path}.address", f"Lease {lease_name(eip.address or '')} is not readable as a claim", LEASE_HINT
         )
     named: set[Holder] = set()
-    reasons = [] if wishes.reassign else [f"{one.holder} ({one.where})" for one in site.mentions(eip.address or "")]
+    own = (eip.holder, eip.kind)  # its own annotation does nothing there, and goes
+    mentions = [one for one in site.mentions(eip.address or "") if (one.holder, one.kind) != own]
+    reasons = [f"{one.holder} ({one.where})" for one in mentions if one.outside or not wishes.reassign]
     reasons += [] if wishes.reassign else _claimed(eip, site, named)
     for reason in dict.fromkeys(reasons):
         yield Problem(f"{eip.path}.address", f"{eip.address} is held by {reason}", RELEASE_HINT)
@@ -288,11 +290,11 @@ def holds(eip: Eip, wishes: Wishes, site: Site) -> Iterable[str]:
     named: set[Holder] = set()
     if any(address in site.asked_by(holder, kind) for kind in NAT_TYPES if kind != eip.kind):
         yield f"{holder} itself, as another kind than {eip.kind}"
+    for one in site.contenders(address, eip.kind):
+        if one.holder != holder and one.holder not in named and (one.outside or not wishes.reassign):
+            named.add(one.holder)
+            yield f"{one.holder} ({one.where})"
     if not wishes.reassign:
-        for one in site.contenders(address, eip.kind):
-            if one.holder != holder and one.holder not in named:
-                named.add(one.holder)
-                yield f"{one.holder} ({one.where})"
         yield from _claimed(eip, site, named)
     if lease_name(address) in site.observed.unreadable:
         yield f"nobody knows whom: Lease {lease_name(address)} is not readable as a claim, so repair or delete it"

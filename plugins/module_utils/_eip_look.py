@@ -23,6 +23,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     NODES,
     OVN_EIPS,
     PODS,
+    STATEFUL_SETS,
     SUBNETS,
     VMIS,
     VMS,
@@ -35,6 +36,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip import wants_kep
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import LISTS, objects_seen, read_routers
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import MANAGED_BY, MANAGED_LABEL
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_outside import lone, outside_mentions
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     CONFIG_MAP,
@@ -79,7 +81,9 @@ class Eyes:
         namespaces = sorted({eip.holder.namespace for eip in desired})
         unseen: list[str] = []
         narrow: list[str] = []  # kinds that are seen in the task's namespaces only
-        pods, vms, vmis, deployments, nodes, ovn_eips, leases, config = self._lists(namespaces, unseen, narrow)
+        (pods, vms, vmis, deployments, nodes, ovn_eips, stateful_sets, leases, config) = self._lists(
+            namespaces, unseen, narrow
+        )
         unseen += [f"{kind} {NARROW}" for kind in narrow]
         instances = {_key(item): item for item in vmis or ()}
         claims, unreadable = claims_of(leases or ())
@@ -101,6 +105,7 @@ class Eyes:
                 unseen=tuple(unseen),
                 blind=self.northbound is None,
                 namespaces=frozenset(namespaces) if narrow else None,
+                outside=tuple(outside_mentions(stateful_sets or (), lone(vmis or (), vms or ()))),
             ),
             config,
         )
@@ -124,6 +129,7 @@ class Eyes:
         kinds = (PODS, VMS, VMIS, DEPLOYMENTS)
         calls: list[Callable[[], Any]] = [partial(self._wide, kind, namespaces, narrow) for kind in kinds]
         calls += [partial(self._optional, kind, unseen) for kind in (NODES, OVN_EIPS)]
+        calls.append(partial(self._stateful_sets, namespaces, unseen))
         # First: a machine that is made and claimed meanwhile must not look like one that is gone.
         leases = cluster.list(LEASES, self.claims_namespace)
         answers = cluster.together([*calls, partial(self._config, unseen)])
@@ -142,6 +148,19 @@ class Eyes:
         narrow.append(kind.plural)
         answers = [self._known(kind, namespace) for namespace in namespaces]
         return None if None in answers else [item for answer in answers for item in answer or ()]
+
+    def _stateful_sets(self, namespaces: Sequence[str], unseen: list[str]) -> Objects | None:
+        """As much as this identity may list of what has no EIP itself, and may name one in its template."""
+        narrow: list[str] = []
+        try:
+            found = self._wide(STATEFUL_SETS, namespaces, narrow)
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
+            unseen.append(f"{STATEFUL_SETS.plural}: this identity may not list them")
+            return None
+        unseen += [f"{kind} {NARROW}" for kind in narrow]
+        return found
 
     def _known(self, kind: Resource, namespace: str | None) -> Objects | None:
         try:

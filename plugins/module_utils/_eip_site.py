@@ -49,6 +49,16 @@ def rerouted(policy: RoutePolicy) -> str:
 
 
 @dataclass(frozen=True)
+class Mention:
+    """An object whose annotation says which address its holder has."""
+
+    holder: Holder
+    kind: str
+    where: str
+    outside: bool = False  # of an object that nothing here writes to, so that nobody can take the address from it
+
+
+@dataclass(frozen=True)
 class Observed:
     """One look at the cluster and at OVN, the cluster first: a pod that reads `routed` has its rows in OVN by then."""
 
@@ -72,16 +82,8 @@ class Observed:
     blind: bool = False  # nobody looked into OVN
     synced: frozenset[str] = frozenset()  # annotations that virt-controller copies to launcher pods by itself
     namespaces: frozenset[str] | None = None  # the only ones whose pods and machines may be seen; None: all of them
+    outside: tuple[tuple[str, Mention], ...] = ()  # addresses that objects name which are no holders
     objects: Objects | None = None  # OvnEips and what uses them; None: not read, since no holder is in a custom VPC
-
-
-@dataclass(frozen=True)
-class Mention:
-    """An object whose annotation says which address its holder has."""
-
-    holder: Holder
-    kind: str
-    where: str
 
 
 def is_eip_rule(rule: NatRule, kind: str = FIP) -> bool:
@@ -112,7 +114,7 @@ class Site:
         self._sole = _group(
             (where, one) for where, group in self._mentions.items() for one in group if one.kind != SNAT
         )
-        self._mentioned = {(address, one.holder) for address, group in self._mentions.items() for one in group}
+        self._mentioned = {(address, holder) for holder, _kind, address in self.asked_at_all()}
         self._unshared = _group((one.external_ip, one) for one in observed.ovn.nat_rules if not is_eip_rule(one, SNAT))
         self._idle = _group(
             (one.external_ip, one) for one in observed.ovn.nat_rules if one.logical_ip not in self._pods_at
@@ -123,6 +125,7 @@ class Site:
         self._claims_of = _group((one.holder, claim) for claim in observed.claims for one in claim.claimants)
 
     def _all_mentions(self, alive: Iterable[PodView]) -> Iterable[tuple[str, Mention]]:
+        yield from self.observed.outside
         for kind in NAT_TYPES:
             for pod in alive:
                 if address := pod.asks(kind):
@@ -228,6 +231,10 @@ class Site:
         """The objects whose annotations name an address."""
         return self._mentions.get(address, [])
 
+    def mentioned(self) -> Collection[str]:
+        """All addresses that annotations name."""
+        return self._mentions.keys()
+
     def contenders(self, address: str, kind: str) -> list[Mention]:
         """Those of the mentions with which an address of this kind cannot be shared."""
         return (self._sole if kind == SNAT else self._mentions).get(address, [])
@@ -245,7 +252,12 @@ class Site:
 
     def asked_at_all(self) -> list[tuple[Holder, str, str]]:
         """Every (holder, kind, address) that an annotation names, each once, in the order of their names."""
-        found = {(one.holder, one.kind, address) for address, group in self._mentions.items() for one in group}
+        found = {
+            (one.holder, one.kind, address)
+            for address, group in self._mentions.items()
+            for one in group
+            if not one.outside
+        }
         return sorted(found, key=lambda one: (one[0].namespace, one[0].kind, one[0].name, one[1], one[2]))
 
     # --- rows

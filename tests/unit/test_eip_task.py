@@ -195,7 +195,7 @@ class Api:
         self.asked.append((resource.plural, namespace))
         return []
 
-    def get(self, *_arguments: object) -> dict[str, Any]:
+    def get(self, _resource: Resource, *_arguments: object) -> dict[str, Any]:
         return {"data": {"external-gw-addr": "10.4.19.1/24", "nic-ip": "10.4.19.254/24"}}
 
 
