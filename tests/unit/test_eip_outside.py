@@ -58,7 +58,7 @@ class Api:
         gateway = {"nic-ip": "10.4.19.254/24", "external-gw-addr": "10.4.19.1/24", "enable-external-gw": "true"}
         return {"data": gateway} if resource.plural == "configmaps" else {"metadata": {"name": name}}
 
-    def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    def together(self, calls: Sequence[Callable[[], Any]]) -> Sequence[Any]:
         return [call() for call in calls]
 
 
