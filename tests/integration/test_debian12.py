@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.ansible import recap
+from support.commands import CommandFailed
 from support.debian12 import Debian12
 from support.live import eventually
 from support.nics import LINKS, as_seen
@@ -62,6 +63,19 @@ def test_a_bond_is_there_also_after_a_reboot(debian: Debian12, manager: str) -> 
     finally:
         debian.role(name=NIC, members=MEMBERS, state="absent")
         debian.sh(END.get(manager, "true"))
+    assert nic(debian) == {}
+
+
+def test_an_lacp_bond_whose_partner_is_required_and_missing(debian: Debian12) -> None:
+    """By NICs that do not say how fast they are, as this kernel's, a bond speaks no LACP at all."""
+    asked = {"name": NIC, "members": MEMBERS, "bond_mode": "802.3ad", "bond_lacp_rate": "fast"}
+    try:
+        with pytest.raises(CommandFailed, match=r"(?s)has\s+no\s+LACP\s+partner.*configured\s+as\s+asked"):
+            debian.role(**asked, bond_partner="required")
+        assert nic(debian) == {**BOND, "mode": "802.3ad"}
+        assert recap(debian.role(**asked, bond_partner="never"))["debian12"]["changed"] == 0
+    finally:
+        debian.role(name=NIC, members=MEMBERS, state="absent")
     assert nic(debian) == {}
 
 

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from bench.site import G1, G3, ROUTER, Site
 from bench.traffic import Loss, median, traffic
 from support.ansible import module
 from support.bonded import ADDRESS, MEMBERS, NIC, bonded_site, playbook
-from support.commands import Show
+from support.commands import CommandFailed, Show
 from support.lab import Lab
 from support.live import eventually
 
@@ -151,6 +152,14 @@ LACP = {
     "members": ["lacp0", "lacp1"],
     "bond": {"mode": "802.3ad", "miimon": 100, "lacp_rate": "fast", "hash_policy": "layer3+4"},
 }
+LOOK = f"""\
+- hosts: {G3}
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: kubeovn.core.gateway_nic
+        tasks_from: partner.yml
+"""
 
 
 @pytest.fixture
@@ -178,15 +187,28 @@ def alone() -> list[str]:
     return words
 
 
-def test_a_bond_aggregates_with_its_partner_and_says_what_it_lacks_of_it(cables: Cables, partner: str) -> None:
+def test_a_bond_aggregates_with_its_partner_and_says_what_it_lacks_of_it(
+    cables: Cables, partner: str, tmp_path: Path
+) -> None:
+    play = tmp_path / "look.yml"
+    play.write_text(LOOK)
+
+    def look(wanted: str) -> str:
+        """What the role itself says of the partner; the whole role takes no veth, and only veths show a speed here."""
+        return playbook(str(play), gateway_nic_name=LACP["nic"], gateway_nic_bond_partner=wanted)
+
     assert ask(NODE_CONFIG, {**LACP, "rollback": 0})["changed"]
     ask(NODE_CONFIG, {"nic": LACP["nic"], "state": "confirmed"})
     eventually(alone, lambda words: words == [], 60, "both members are in one aggregate")
     bond = ask(NODE_INFO, LACP)["nic"]["bond"]
     assert (bond["partner"], bond["aggregated"], bond["lacp_rate"]) == (partner, 2, "fast")
     assert not ask(NODE_CONFIG, {**LACP, "rollback": 0})["changed"]
+    assert "in its aggregate" not in look("required")
     cables.sh("ip -n lacp link set port1 down")
     out = [f"has 1 of its 2 members in its aggregate with {partner}"]
     eventually(alone, lambda words: words == out, 60, "one member is out")
+    assert out[0] in look("warn")
+    with pytest.raises(CommandFailed, match=r"(?s)has\s+1\s+of\s+its\s+2.*configured\s+as\s+asked"):
+        look("required")
     cables.sh("ip -n lacp link set port1 up")
     eventually(alone, lambda words: words == [], 60, "both again")
