@@ -7,6 +7,7 @@ programs come by hostfs, mounted as its kernel command line says. Its NICs are t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
@@ -92,18 +93,19 @@ class UmlMachine:
 
     def power_off(self) -> None:
         """Hard: the kernel and every process of it are killed; what it wrote to its disk stays."""
-        who = processes.identity(self.lab, self.process)
-        if who is not None:
-            # Processes inside are traced by the kernel and end with it, but a killed tracer may leave them stopped.
-            family = _descendants(who)
-            processes.stop(self.lab, self.process, hard=True)
-            for child in family:
-                child.signal(signal.SIGKILL)
-            processes.wait_until(
-                lambda: not any(child.alive() for child in family), 20, f"{self.node.name}: its processes ended", 0.02
-            )
         processes.stop(self.lab, self.process, hard=True)
+        # Processes inside are traced by the kernel and end with it, but a killed tracer may leave them stopped. They
+        # share its files, and one that stays keeps the disk locked. Who they are is known by the disk alone: the kernel
+        # may have started one in its last moment, or have ended before, by itself.
+        processes.wait_until(self._unplugged, 20, f"{self.node.name}: its processes ended", 0.02)
         network.detach(self.lab, self.node)
+
+    def _unplugged(self) -> bool:
+        """Whether nothing of it is left; what is left is killed."""
+        left = _users(self.lab.uml_kernel.resolve(), self.disk.resolve())
+        for one in left:
+            one.signal(signal.SIGKILL)
+        return not left
 
     def wait(self, deadline: float = 180) -> None:
         """Until one can log in."""
@@ -117,21 +119,11 @@ class UmlMachine:
         return ssh.argv(self.lab, self.node.mgmt_address, command)
 
 
-def _descendants(who: Identity) -> list[Identity]:
-    """All processes below one, by who their parents are."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found: list[Identity] = []
-    todo = [who.pid]
-    while todo:
-        for pid in children.get(todo.pop(), ()):
-            todo.append(pid)
-            child = identity_of(pid)
-            if child is not None:
-                found.append(child)
-    return found
+def _users(program: Path, file: Path) -> list[Identity]:
+    """The processes of a program that have a file open."""
+    found = []
+    for exe in Path("/proc").glob("[0-9]*/exe"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if exe.readlink() == program and any(each.readlink() == file for each in (exe.parent / "fd").iterdir()):
+                found.append(identity_of(int(exe.parent.name)))
+    return [one for one in found if one is not None]
