@@ -103,7 +103,8 @@ def test_a_member_loses_its_link_and_the_other_one_goes_on(site: Site, cables: C
             show(f"a member of the active gateway loses its link: lost to {address}: {loss}; a ping each {FAST} s")
             lost.append(loss.lost * FAST)
     show(f"median of {len(lost)}: {median(lost):.2f} s of traffic lost; the bond looks each {MIIMON} s")
-    assert 0 < median(lost) <= MIIMON + ROUND
+    assert any(lost), "the traffic did not go by the members that were cut"
+    assert median(lost) <= MIIMON + ROUND
     assert site.active() == G3
     assert findings(site) == []
 
@@ -170,9 +171,11 @@ def partner(cables: Cables) -> Iterator[str]:
         cables.sh(PARTNER)
         yield json.loads(cables.sh("ip -n lacp -json link show dev partner"))[0]["address"]
     finally:
-        ask(NODE_CONFIG, {"nic": LACP["nic"], "state": "absent", "rollback": 0})
-        ask(NODE_CONFIG, {"nic": LACP["nic"], "state": "confirmed"})
-        cables.sh(NO_PARTNER)
+        try:
+            ask(NODE_CONFIG, {"nic": LACP["nic"], "state": "absent", "rollback": 0})
+            ask(NODE_CONFIG, {"nic": LACP["nic"], "state": "confirmed"})
+        finally:
+            cables.sh(NO_PARTNER)
 
 
 def ask(name: str, options: dict[str, Any]) -> dict[str, Any]:
