@@ -53,6 +53,9 @@ GATEWAYS_PLAY = """\
     - kubeovn.core.gateway_nic
     - kubeovn.core.external_gateway
 """
+AWAY = "https://127.0.0.1:1"  # nobody listens there
+# As the example's group_vars say: modules that speak to a cluster run here, with the libraries of this Python.
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 ROUTER_PORTS = {"east": "10.4.19.254/24", "west": "10.4.19.253/24"}
 
 
@@ -70,6 +73,12 @@ class Cluster:
             "kubeovn_connection": {"kubeconfig": self.env["K8S_AUTH_KUBECONFIG"], **other},
             "kubeovn_ovn_connection": ovn,
         }
+
+    def outside(self, name: str) -> dict[str, dict[str, Any]]:
+        """Its host on the physical network, from which the proof pings."""
+        group = yaml.safe_load((Path(self.env["LAB_INVENTORY"]) / "hosts.yml").read_text())
+        group = group["all"]["children"]["outside"]
+        return {f"{name}-outside": {**group["vars"], **group["hosts"]["outside-host"], "kubeovn_cluster": name}}
 
     def gateways(self, name: str, **connection: Any) -> dict[str, dict[str, Any]]:
         """Its gateway nodes as hosts: both labs have machines of the same names."""
@@ -153,7 +162,12 @@ def played(inventory: Path, text: str = PLAY, **variables: Any) -> tuple[int, st
     """The play's exit code and output."""
     play = inventory.parent / "play.yml"
     play.write_text(text)
-    argv = [str(BIN / "ansible-playbook"), "-i", str(inventory), str(play), f"--extra-vars={json.dumps(variables)}"]
+    return playbook(inventory, str(play), **variables)
+
+
+def playbook(inventory: Path, name: str, **variables: Any) -> tuple[int, str]:
+    """A playbook's exit code and output: what is reached is what the inventory says, and nothing of this shell."""
+    argv = [str(BIN / "ansible-playbook"), "-i", str(inventory), name, f"--extra-vars={json.dumps(variables)}"]
     apart = ("K8S_AUTH_KUBECONFIG", "KUBEOVN_NB_ENDPOINT", "KUBEOVN_SB_ENDPOINT")
     env = {name: value for name, value in os.environ.items() if name not in apart} | {"ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=600, check=False)
@@ -166,6 +180,93 @@ def replace_west(inventory: Path, clusters: dict[str, Cluster], **other: Any) ->
     tree = yaml.safe_load(path.read_text())
     tree["all"]["hosts"]["west"]["kubeovn_connection"] |= other
     path.write_text(yaml.safe_dump(tree))
+
+
+def three(path: Path, clusters: dict[str, Cluster]) -> Path:
+    """An inventory of both whole sites, and of a third cluster that does not answer."""
+    out = "{{ inventory_hostname }}"
+    variables = {
+        "kubeovn_gateway_nic": GATEWAY["external-gw-nic"],
+        "kubeovn_gateway_address": GATEWAY["external-gw-addr"],
+        "kubeovn_gateway_nic_mac": GATEWAY["nic-mac"],
+        "kubeovn_proof_report": f"{path.parent}/proof-{out}.json",
+        "kubeovn_audit_metrics": f"{path.parent}/audit-{out}.prom",
+        "kubeovn_report_file": f"{path.parent}/report-{out}.html",
+    }
+    hosts: dict[str, Any] = {
+        name: {
+            **one.connection(),
+            "kubeovn_gateway_nodes": list(GATEWAYS),
+            "kubeovn_gateway_nic_ip": ROUTER_PORTS[name],
+            "kubeovn_eips": [{"address": ADDRESSES[name], "pod": POD}],
+        }
+        for name, one in clusters.items()
+    }
+    away = {"kubeovn_connection": {"host": AWAY, "api_key": "none"}, "kubeovn_gateway_nodes": []}
+    hosts["south"] = {**hosts["east"], "kubeovn_ovn_connection": {}, **away}
+    gateways = {host: own for name, one in clusters.items() for host, own in one.gateways(name).items()}
+    outside = {host: own for name, one in clusters.items() for host, own in one.outside(name).items()}
+    children = {
+        "kubeovn_clusters": {"hosts": hosts, "vars": LOCAL},
+        "gateway_nodes": {"hosts": gateways},
+        "outside": {"hosts": outside},
+    }
+    path.write_text(yaml.safe_dump({"all": {"vars": variables, "children": children}}))
+    return path
+
+
+def test_the_playbooks_serve_two_clusters_beside_a_third_that_does_not_answer(
+    clusters: dict[str, Cluster], tmp_path: Path
+) -> None:
+    inventory = three(tmp_path / "three.yml", clusters)
+
+    def beside_the_third(name: str, **variables: Any) -> str:
+        """What a playbook says that fails for the third cluster, and for nobody else."""
+        code, output = playbook(inventory, f"kubeovn.core.{name}", **variables)
+        assert {host for host, counts in recap(output).items() if counts["failed"]} == {"south"}, output[-6000:]
+        assert code == 2
+        assert AWAY in output
+        return output
+
+    def have() -> dict[str, set[str]]:
+        return {name: {address for address in ADDRESSES.values() if one.has(address)} for name, one in clusters.items()}
+
+    each_its_own, none = {name: {address} for name, address in ADDRESSES.items()}, {name: set() for name in ADDRESSES}
+    try:
+        beside_the_third("site")
+        assert {name: one.router_port() for name, one in clusters.items()} == ROUTER_PORTS
+        assert have() == each_its_own
+        for name in clusters:
+            proof = json.loads((tmp_path / f"proof-{name}.json").read_text())
+            # No key for guests was given. The rest was seen: by this cluster's own nodes, whose names both have, and by its outside host.
+            unseen = {check["name"] for check in proof["checks"] if check["status"] != "ok"}
+            assert unseen == {
+                f"ssh over {ADDRESSES[name]} prints the guest's hostname",
+                f"the guest of {ADDRESSES[name]} pings 10.4.19.1",
+            }, proof
+            assert [check["name"] for check in proof["checks"] if GATEWAYS[0] in check["name"]], proof
+        assert not (tmp_path / "proof-south.json").exists()
+        assert {counts["changed"] for counts in recap(beside_the_third("site")).values()} == {0}
+
+        beside_the_third("release_eips")
+        assert have() == none
+        beside_the_third("attach_eips")
+        assert have() == each_its_own
+
+        said = beside_the_third("audit", kubeovn_audit_fail_on="never")
+        for name, one in clusters.items():
+            url = one.env["LAB_API_URL"]
+            assert f"{url}: " in said
+            assert f'cluster="{url}"' in (tmp_path / f"audit-{name}.prom").read_text()
+        said = beside_the_third("report")
+        for name, one in clusters.items():
+            page = tmp_path / f"report-{name}.html"
+            assert f"{one.env['LAB_API_URL']}: {page}" in said
+            assert [address for address in ADDRESSES.values() if address in page.read_text()] == [ADDRESSES[name]]
+        assert not (tmp_path / "report-south.html").exists()
+    finally:
+        playbook(inventory, "kubeovn.core.release_eips")
+    assert have() == none
 
 
 def test_each_cluster_gets_its_own_and_a_bad_one_stops_only_itself(
@@ -182,10 +283,10 @@ def test_each_cluster_gets_its_own_and_a_bad_one_stops_only_itself(
         code, output = played(inventory)
         assert (code, sum(one["changed"] for one in recap(output).values())) == (0, 0)
 
-        replace_west(inventory, clusters, kubeconfig=None, host="https://127.0.0.1:1", api_key="none")
+        replace_west(inventory, clusters, kubeconfig=None, host=AWAY, api_key="none")
         code, output = played(inventory, asked_state="absent")
         assert code == 2
-        assert "https://127.0.0.1:1 does not answer" in output
+        assert f"{AWAY} does not answer" in output
         assert (recap(output)["east"]["failed"], recap(output)["west"]["failed"]) == (0, 1)
         assert (east.has(ADDRESSES["east"]), west.has(ADDRESSES["west"])) == (False, True)
 
@@ -212,9 +313,7 @@ def machines(path: Path, hosts: dict[str, dict[str, Any]]) -> Path:
         "kubeovn_gateway_nic_mac": GATEWAY["nic-mac"],
     }
     groups: dict[str, Any] = {"gateway_nodes": {"hosts": hosts}}
-    # As the example's group_vars say: modules that speak to a cluster run here, with the libraries of this Python.
-    local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
-    groups["kubeovn_clusters"] = {"hosts": {name: {} for name in ROUTER_PORTS}, "vars": local}
+    groups["kubeovn_clusters"] = {"hosts": {name: {} for name in ROUTER_PORTS}, "vars": LOCAL}
     path.write_text(yaml.safe_dump({"all": {"vars": variables, "children": groups}}))
     return path
 
@@ -230,7 +329,7 @@ def test_the_gateways_of_both_in_one_play_and_a_bad_cluster_stops_only_its_own(
     code, output = played(inventory, GATEWAYS_PLAY)
     assert (code, sum(one["changed"] for one in recap(output).values())) == (0, 0), output[-6000:]
 
-    away = clusters["west"].gateways("west", kubeconfig=None, host="https://127.0.0.1:1", api_key="none")
+    away = clusters["west"].gateways("west", kubeconfig=None, host=AWAY, api_key="none")
     code, output = played(machines(tmp_path / "one.yml", hosts | away), GATEWAYS_PLAY)
     assert code == 2
     failed = {host for host, counts in recap(output).items() if counts["failed"]}
