@@ -14,7 +14,7 @@ from support.ansible import module, recap
 from support.commands import TOP
 from support.eip_lab import ROUTED
 from support.examples import Example, documented
-from support.guides import ELSEWHERE, MARK, NOWHERE, Desk, holders, is_long, page_of, plays, scripts, uses_eips
+from support.guides import ELSEWHERE, MARK, Desk, holders, is_long, page_of, plays, scripts, uses_eips
 from support.lab import LAB, Lab
 from support.live import Live, eventually
 
@@ -84,7 +84,7 @@ def release(live: Live) -> None:
 def test_every_example_is_run_by_a_test() -> None:
     """What is not run here is named, with the test that does; and there is nothing else."""
     sources = {page_of(one) for one in documented()}
-    assert sources >= ELSEWHERE.keys() | NOWHERE.keys()
+    assert sources >= ELSEWHERE.keys()
     assert [name for name in ELSEWHERE.values() if not (TOP / name).is_file()] == []
     assert len(SCRIPTS) > 15
     assert len(PLAYS) > 15

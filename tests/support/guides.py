@@ -25,6 +25,7 @@ SHELL = ("ansible", "export ", "kubectl ")
 # Examples that need another site than the guides' is, and the test that runs each of them.
 ELSEWHERE = {
     "docs/audit.md": "tests/unit/test_site_audit.py",
+    "docs/awx.md": "tests/checks/test_pages.py",
     "docs/eips-vpc.md": "tests/integration/test_eip_vpc.py",
     "examples/eip.yml": "tests/integration/test_inventory.py",
     "examples/guests.yml": "tests/integration/test_inventory.py",
@@ -34,7 +35,6 @@ ELSEWHERE = {
     "plugins/modules/ovn_gateway_node_nic.py": "tests/integration/test_gateway_nodes.py",
     "roles/gateway_nic/README.md": "molecule/gateway_nic/converge.yml",
 }
-NOWHERE = {"docs/awx.md": "needs an AWX"}
 # They take gateways out of service or away, which takes minutes.
 LONG = (
     "kubeovn.core.adopt",
@@ -86,7 +86,7 @@ def page_of(example: Example) -> str:
 
 def plays() -> list[Example]:
     """All YAML that is run here."""
-    known = ELSEWHERE.keys() | NOWHERE.keys()
+    known = ELSEWHERE.keys()
     found = [one for one in documented() if page_of(one) not in known and not one.where.startswith("plugins/inventory")]
     return sorted(found, key=is_long)
 
