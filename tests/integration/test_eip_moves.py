@@ -254,11 +254,7 @@ def test_an_eip_on_the_pod_alone_is_lost_at_a_migration_and_cancelling_brings_no
 
 
 def test_a_node_without_power_comes_back_with_its_vms_eip(bare: Live) -> None:
-    bare.patch("vm", VM, {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": WORKER}}}}})
-    old, _node = launcher(bare)
-    bare.kubectl("delete", "vmi", "-n", "default", VM, "--wait=true")
-    eventually(lambda: launcher(bare), lambda found: found[0] != old, RUNNING, "the VM starts on the worker")
-    assert launcher(bare)[1] == WORKER
+    on_node(bare, WORKER)
     good({"vm": VM, "address": ADDRESS})
     before = picture(bare)
     bare.lab.run("power", "off", WORKER)
@@ -275,6 +271,49 @@ def test_a_node_without_power_comes_back_with_its_vms_eip(bare: Live) -> None:
     eventually(lambda: bare.ping(ADDRESS), bool, RUNNING, f"{ADDRESS} answers again")
     assert good({"vm": VM, "address": ADDRESS})["changed"] is False
     assert picture(bare) == before
+
+
+@pytest.mark.full
+def test_the_vm_of_a_lost_node_takes_its_eip_to_another_node(bare: Live) -> None:
+    """As who fences a node does it: the node has no power, its pod and instance are deleted without it."""
+    old = on_node(bare, WORKER)
+    good({"vm": VM, "address": ADDRESS})
+    before = picture(bare)
+    bare.lab.run("power", "off", WORKER)
+    try:
+        eventually(lambda: _ready(bare), lambda ready: not ready, 120, f"{WORKER} is NotReady")
+        may_run_on(bare, GATEWAYS[1])
+        bare.kubectl("delete", "vmi", "-n", "default", VM, "--wait=false")
+        bare.kubectl("delete", "pod", "-n", "default", old, "--force", "--grace-period=0", "--wait=false")
+        eventually(lambda: launcher(bare), lambda found: found[0] != old, RUNNING, "the VM starts elsewhere")
+        assert launcher(bare)[1] == GATEWAYS[1]
+        good({"vm": VM, "address": ADDRESS})
+        assert bare.answers(ADDRESS) == [62, 62, 62]
+        assert picture(bare) == before
+        assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+    finally:
+        bare.lab.run("power", "on", WORKER, timeout=300)
+        may_run_on(bare, None)
+    eventually(lambda: _ready(bare), bool, RUNNING, f"{WORKER} is Ready")
+    assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+    assert picture(bare) == before, "the node that is back brings nothing of the old instance"
+
+
+def on_node(live: Live, node: str) -> str:
+    """The VM's pod, which is made anew on a node."""
+    may_run_on(live, node)
+    old, _node = launcher(live)
+    live.kubectl("delete", "vmi", "-n", "default", VM, "--wait=true")
+    eventually(lambda: launcher(live), lambda found: found[0] != old, RUNNING, f"the VM starts on {node}")
+    found, where = launcher(live)
+    assert where == node
+    return found
+
+
+def may_run_on(live: Live, node: str | None) -> None:
+    """Where the VM's next instance may run: on one node, or on each."""
+    selector = {"kubernetes.io/hostname": node} if node else None
+    live.patch("vm", VM, {"spec": {"template": {"spec": {"nodeSelector": selector}}}})
 
 
 def _ready(live: Live) -> bool:
