@@ -33,7 +33,9 @@ MODES_WITH: Mapping[str, tuple[str, ...]] = {
     "lacp_rate": ("802.3ad",),
     "hash_policy": ("802.3ad", "balance-xor", "balance-tlb"),
 }
-KERNEL_NAMES = {"hash_policy": "xmit_hash_policy", "lacp_rate": "ad_lacp_rate"}  # where they differ from the options'
+# Where the names of command ip differ from the options': what it takes, and what it tells as JSON.
+IP_WORDS = {"hash_policy": "xmit_hash_policy"}
+IP_TELLS = {**IP_WORDS, "lacp_rate": "ad_lacp_rate"}
 NAMES = ("mode", "miimon", "primary", "lacp_rate", "hash_policy")
 NOBODY = "00:00:00:00:00:00"  # a partner that has not spoken
 MADE_WITH = ("mode", "lacp_rate")  # a bond that is up, or has members, keeps these
@@ -41,7 +43,7 @@ MADE_WITH = ("mode", "lacp_rate")  # a bond that is up, or has members, keeps th
 
 def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """A bond's options from its `info_data` in `ip -details -json link`. What its mode does not know is left out."""
-    found = {name: data.get(KERNEL_NAMES.get(name, name)) for name in NAMES}
+    found = {name: data.get(IP_TELLS.get(name, name)) for name in NAMES}
     return {name: value for name, value in found.items() if value is not None and knows(found["mode"], name)}
 
 
@@ -120,5 +122,5 @@ def anew(differing: Iterable[str]) -> bool:
 
 def settings(differing: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """The words after `ip link set dev NAME type bond` that set them in place."""
-    names = {name: KERNEL_NAMES.get(name, name) for name in differing if name not in MADE_WITH}
+    names = {name: IP_WORDS.get(name, name) for name in differing if name not in MADE_WITH}
     return [word for name, kernel in names.items() for word in (kernel, str(differing[name][1]))]

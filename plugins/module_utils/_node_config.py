@@ -282,7 +282,7 @@ def interfaces(wanted: Wanted) -> Files:
         options = _settings(
             wanted,
             {
-                name: " " + _node_bond.KERNEL_NAMES.get(name, name) + " {}"
+                name: " " + _node_bond.IP_WORDS.get(name, name) + " {}"
                 for name in ("mode", "miimon", "lacp_rate", "hash_policy")
             },
         )
@@ -295,6 +295,9 @@ def interfaces(wanted: Wanted) -> Files:
         if wanted.bond.get("primary"):
             text += f"    pre-up ip link set dev {wanted.nic} type bond primary {wanted.bond['primary']}\n"
     text += f"    pre-up ip link set dev {wanted.nic} addrgenmode none\n"
+    # Without it a router's advertisement would give the NIC an address and a default route.
+    heard = f"/proc/sys/net/ipv6/conf/{wanted.nic}/accept_ra"
+    text += f"    pre-up [ ! -e {heard} ] || echo 0 > {heard}\n"
     text += f"    up ip link set dev {wanted.nic} mtu {wanted.mtu} up\n"
     text += f"    up ip address flush dev {wanted.nic}\n"
     if wanted.members:

@@ -95,11 +95,10 @@ def test_a_workflow_asks_for_all_that_its_templates_need(data: dict[str, Any]) -
     templates = {one["name"]: one for one in data["controller_templates"]}
     [workflow] = [one for one in data["controller_workflows"] if one.get("survey_enabled")]
     asked = {question["variable"] for question in workflow["survey_spec"]["spec"]}
-    handed_on = {"vm_address"}  # by set_stats
     for node in workflow["simplified_workflow_nodes"]:
         spec = templates[node["unified_job_template"]]["survey_spec"]["spec"]
         needed = {question["variable"] for question in spec if question["required"]}
-        assert needed <= asked | handed_on, node["identifier"]
+        assert needed <= asked, node["identifier"]
 
 
 def test_every_template_is_run_by_a_test(data: dict[str, Any]) -> None:

@@ -78,13 +78,16 @@ def test_each_playbook_is_listed_and_checks_its_variables(name: str) -> None:
     assert "tasks/arguments.yml" in text
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_clusters_plays_run_on_the_pattern(name: str) -> None:
+AWX = sorted((TOP / "awx" / "playbooks").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", [*(PLAYBOOKS / f"{name}.yml" for name in NAMES), *AWX], ids=lambda path: path.stem)
+def test_the_clusters_plays_run_on_the_pattern(path: Path) -> None:
     """No play names localhost, so that each can run over several clusters."""
-    plays = yaml.safe_load(Path(PLAYBOOKS / f"{name}.yml").read_text())
+    plays = yaml.safe_load(path.read_text())
     hosts = {play["hosts"] for play in plays if "hosts" in play}
     pattern = "{{ kubeovn_clusters | default('kubeovn_clusters' if 'kubeovn_clusters' in groups else 'localhost') }}"
-    assert hosts <= {"gateway_nodes", pattern}
+    assert hosts <= {"gateway_nodes", "kubeovn_vms", pattern}
 
 
 # --- what roles are told counts for the playbooks that look at what they made

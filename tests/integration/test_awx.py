@@ -99,7 +99,11 @@ def workflow(awx: Awx, data: Mapping[str, Any], name: str, answers: Mapping[str,
     [one] = [each for each in data["controller_workflows"] if each["name"] == name]
     nodes = {node["identifier"]: node for node in one["simplified_workflow_nodes"]}
     jobs: dict[str, Job] = {}
-    known, following = dict(answers), [one["simplified_workflow_nodes"][0]["identifier"]]
+    asks = one.get("survey_spec", {}).get("spec", [])
+    # An answer that is left empty is given all the same, and takes precedence over what a node hands on.
+    known = {question["variable"]: question["default"] for question in asks} | dict(answers)
+    handed_on: dict[str, Any] = {}
+    following = [one["simplified_workflow_nodes"][0]["identifier"]]
     while following:
         node = nodes[following.pop(0)]
         following += node.get("success_nodes", [])
@@ -108,9 +112,10 @@ def workflow(awx: Awx, data: Mapping[str, Any], name: str, answers: Mapping[str,
         template = node["unified_job_template"]
         spec = awx.templates[template].get("survey_spec", {}).get("spec", [])
         asked = {question["variable"] for question in spec}
-        job = good(awx.run(template, **{key: value for key, value in known.items() if key in asked}))
+        given = {key: value for key, value in known.items() if key in asked}
+        job = good(awx.run(template, handed_on=dict(handed_on), **given))
         jobs[node["identifier"]] = job
-        known |= job.artifacts
+        handed_on |= job.artifacts
     return jobs
 
 
@@ -119,12 +124,12 @@ def test_a_vm_gets_its_eip_by_workflow_and_loses_it_by_template(
 ) -> None:
     jobs = workflow(awx, data, "Kube-OVN: a VM with an EIP", ANSWERS)
     assert list(jobs) == ["create", "wait", "attach", "verify"]
-    address = jobs["attach"].artifacts["vm_address"]
+    address = jobs["attach"].artifacts["eip_address"]
     assert address in ("10.4.19.151", "10.4.19.152")
     assert f"{address} leads to {VM} through jah-k3s-h100-" in jobs["verify"].output
     assert address in [rule[1] for rule in live.rules()]
     again = good(awx.run("Kube-OVN: attach an EIP", vm_name=VM, vm_pool=POOL))
-    assert (again.changed, again.artifacts["vm_address"]) == (0, address)
+    assert (again.changed, again.artifacts["eip_address"]) == (0, address)
     good(awx.run("Kube-OVN: release an EIP", vm_name=VM))
     assert address not in [rule[1] for rule in live.rules()]
     assert awx.run("Kube-OVN: verify an EIP", vm_name=VM, vm_address=address).status == "failed"

@@ -56,15 +56,22 @@ class Awx:
     jobs: int = 0
 
     def start(
-        self, name: str, answers: Mapping[str, Any], inventory: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        answers: Mapping[str, Any],
+        inventory: Mapping[str, Any] | None = None,
+        handed_on: Mapping[str, Any] | None = None,
     ) -> tuple[Path, subprocess.Popen[str]]:
-        """Launch a template with answers to its survey, which has to ask for each of them."""
+        """Launch a template with answers to its survey, which has to ask for each of them.
+
+        handed_on: artifacts of a workflow's nodes before, over which the workflow's answers take precedence.
+        """
         template = self.templates[name]
         asked = {question["variable"] for question in template.get("survey_spec", {}).get("spec", [])}
         assert set(answers) <= asked, f"{name} does not ask for {set(answers) - asked}"
         self.jobs += 1
         private = self.folder / f"job{self.jobs}"
-        extra = {**template.get("extra_vars", {}), **self.common, **answers}
+        extra = {**template.get("extra_vars", {}), **self.common, **(handed_on or {}), **answers}
         _write(private, inventory or self.inventory, extra, self._environment(private))
         for path, text in self.own.items():
             (private / "project" / path).write_text(text)
@@ -78,9 +85,15 @@ class Awx:
         env = {"PATH": os.environ["PATH"], "HOME": str(private / "tmp")}
         return private, subprocess.Popen(argv, env=env, stdout=pipe, stderr=both, stdin=subprocess.DEVNULL, text=True)
 
-    def run(self, name: str, inventory: Mapping[str, Any] | None = None, **answers: Any) -> Job:
+    def run(
+        self,
+        name: str,
+        inventory: Mapping[str, Any] | None = None,
+        handed_on: Mapping[str, Any] | None = None,
+        **answers: Any,
+    ) -> Job:
         """Launch, and wait for the end."""
-        return finished(*self.start(name, answers, inventory))
+        return finished(*self.start(name, answers, inventory, handed_on))
 
     def _environment(self, private: Path) -> dict[str, str]:
         return {

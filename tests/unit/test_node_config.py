@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import configparser
+import subprocess
 from dataclasses import replace
 from typing import Any
 
@@ -92,8 +93,14 @@ def test_networkmanager() -> None:
 
 def test_ifupdown() -> None:
     (text,) = texts("ifupdown", LACP).values()
-    assert "type bond mode 802.3ad miimon 100 ad_lacp_rate fast xmit_hash_policy layer3+4\n" in text
+    assert "type bond mode 802.3ad miimon 100 lacp_rate fast xmit_hash_policy layer3+4\n" in text
     assert "post-down ip link delete dev enp8s0" in text
+    assert "/proc/sys/net/ipv6/conf/enp8s0/accept_ra ] || echo 0 >" in text
+    # It refuses `lo`, which is there, only after it has understood all the words.
+    words = text.split("|| ip link add dev enp8s0 ")[1].splitlines()[0].split()
+    said = subprocess.run(["ip", "link", "add", "dev", "lo", *words], capture_output=True, text=True, check=False)
+    assert said.returncode
+    assert "unknown command" not in said.stderr
     (text,) = texts("ifupdown", PLAIN).values()
     assert "bond" not in text
     assert "ip link set dev enp8s0 mtu 9000 up" in text
