@@ -17,6 +17,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wi
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, addresses_of, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import has_by_objects, objects_refused, torn
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    AUTO,
     CONFIG_MAP,
     DEFAULT_VPC,
     FIP,
@@ -236,8 +237,23 @@ def _holder_problems(eip: Eip, site: Site) -> list[Problem]:
     if workload and workload.paused and not site.by_objects(eip) and workload.template(eip.kind) != eip.address:
         text = f"{holder} is paused, so that no pod of it would get what its template says"
         return [Problem(path, text, f"kubectl -n {holder.namespace} rollout resume deployment {holder.name}")]
+    if workload and not site.by_objects(eip) and (elsewhere := _elsewhere(path, workload, eip, site)):
+        return [elsewhere]
     pods = [] if site.by_objects(eip) else site.pods_of(holder)
     return [problem for pod in pods for problem in _network_problems(path, pod)]
+
+
+def _elsewhere(path: str, workload: Workload, eip: Eip, site: Site) -> Problem | None:
+    """Why a holder that never ran cannot have an annotation: in its VPC it would do nothing, and never go."""
+    homes = site.observed.homes
+    if homes is None or site.has_address(eip.holder):
+        return None
+    vpc = homes.vpc_of(workload.namespace, workload.switch)
+    if vpc == DEFAULT_VPC or (vpc is None and eip.backend != AUTO):
+        return None
+    where = f"will be in VPC {vpc}" if vpc else "may be in a VPC of its own"
+    text = f"{eip.holder} has had no address from Kube-OVN yet, and {where}, where the annotation does nothing"
+    return Problem(path, text, "start it once: its EIP is made of objects then")
 
 
 def _passing(path: str, pod: PodView, site: Site) -> Problem | None:

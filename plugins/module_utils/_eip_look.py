@@ -34,11 +34,13 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import wants_kept
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_home import homes_of
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import LISTS, objects_seen, read_routers
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import MANAGED_BY, MANAGED_LABEL
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_outside import lone, outside_mentions
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    AUTO,
     CONFIG_MAP,
     DEFAULT_VPC,
     DNAT,
@@ -117,7 +119,11 @@ class Eyes:
         if wants_objects(desired, observed, made, whole):
             observed = self._with_objects(observed, desired, distributed)
         observed = self._with_declared(observed) if wishes.state == "pruned" else observed
-        return self._with_kept(observed) if whole or wants_kept(desired, wishes, observed) else observed
+        observed = self._with_kept(observed, desired) if whole or wants_kept(desired, wishes, observed) else observed
+        away = observed.homes.elsewhere if observed.homes and observed.objects is None else ()
+        if any((eip.holder.namespace, eip.holder.name) in away for eip in desired if eip.backend == AUTO):
+            observed = self._with_objects(observed, desired, distributed)
+        return observed
 
     def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
         """The claims alone, after another run was faster. Without selector: a Lease that only looks like one counts."""
@@ -238,10 +244,16 @@ class Eyes:
         routes = spec.get("staticRoutes") or []
         return replace(observed, declared_routes=frozenset(str(route.get("cidr") or "") for route in routes))
 
-    def _with_kept(self, observed: Observed) -> Observed:
+    def _with_kept(self, observed: Observed, desired: Sequence[Eip]) -> Observed:
         unseen: list[str] = []
         ips = self._optional(IPS, unseen) or []
         subnets = self._optional(SUBNETS, unseen) or []
+        site, hidden = Site(observed), list[str]()
+        strangers = any(not site.has_address(eip.holder) for eip in desired)
+        others = strangers and any(
+            (item.get("spec") or {}).get("vpc") not in (None, "", DEFAULT_VPC) for item in subnets
+        )
+        vpcs = (self._optional(VPCS, hidden) or []) if others else []
         apart = {item["metadata"]["name"] for item in subnets if _is_apart(item.get("spec") or {})}
         specs = [item.get("spec") or {} for item in ips]
         addresses = tuple(one.get("v4IpAddress") or "" for one in specs if one.get("subnet") not in apart)
@@ -250,7 +262,8 @@ class Eyes:
             kept=None if unseen else kept_addresses(ips, subnets),
             ips=tuple(address for address in addresses if address),
             overlays=overlay_networks(subnets),
-            unseen=(*observed.unseen, *unseen),
+            homes=homes_of(subnets, vpcs, ips) if others and not (unseen or hidden) else None,
+            unseen=(*observed.unseen, *unseen, *hidden),
         )
 
 

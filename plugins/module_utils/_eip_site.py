@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import TypeVar
 
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_home import Homes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Objects
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     AUTO,
@@ -83,6 +84,7 @@ class Observed:
     synced: frozenset[str] = frozenset()  # annotations that virt-controller copies to launcher pods by itself
     namespaces: frozenset[str] | None = None  # the only ones whose pods and machines may be seen; None: all of them
     outside: tuple[tuple[str, Mention], ...] = ()  # addresses that objects name which are no holders
+    homes: Homes | None = None  # where those will be that have no address yet, read together with `kept`
     objects: Objects | None = None  # OvnEips and what uses them; None: not read, since no holder is in a custom VPC
 
 
@@ -186,6 +188,12 @@ class Site:
             return tuple(seen)
         kept = self._kept.get((holder.namespace, holder.name), ())
         return tuple(seen or (address for address in kept if address not in self._pods_at))  # not a namesake's
+
+    def has_address(self, holder: Holder) -> bool:
+        """Whether Kube-OVN has given the holder an overlay address, in whatever VPC."""
+        ips = self.observed.objects
+        live = any(pod.ip for pod in self.pods_of(holder))
+        return live or bool(self.logical_addresses(holder)) or (ips is not None and ips.ip_of(holder) is not None)
 
     def holders_at(self, logical_ip: str) -> list[Holder]:
         """Whose an overlay address is: the holders of the live pods that have it, or of whom it is kept for."""

@@ -30,8 +30,13 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_check im
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import KINDS, Objects
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import claim_steps, release_steps
-from ansible_collections.kubeovn.core.plugins.module_utils._model import SNAT, Eip, Holder, Problem, Step
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
+    annotate_pod,
+    annotate_template,
+    claim_steps,
+    release_steps,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._model import FIP, SNAT, Eip, Holder, Problem, Step
 
 Leavers = frozenset[tuple[Holder, str, str]]  # the address: empty for all of the holder's
 HELD_HINT = "release it there first (state: absent), or choose another address"
@@ -45,13 +50,33 @@ def objects_of(site: Site) -> Objects:
 def attach_by_objects(eip: Eip, wishes: Wishes, site: Site, needed: Collection[str]) -> Iterable[Step]:
     """Steps that give a holder its EIP by objects, once it is claimed. needed: addresses that the task asks for."""
     steps = list(attach_objects(eip, objects_of(site), wishes.adopt, needed))
+    steps += _unannotate(replace(eip, address=None), site)
     yield from steps
     yield from release_steps(eip, site, but=eip.address, late=bool(steps))
 
 
 def let_go_of_objects(eip: Eip, site: Site) -> Iterable[Step]:
     """Steps that take an EIP from a holder that somebody else gets it from: the OvnEip stays."""
-    return detach_objects(eip, objects_of(site), keep_address=True)
+    yield from detach_objects(eip, objects_of(site), keep_address=True)
+    yield from _unannotate(eip, site)
+
+
+def _unannotate(eip: Eip, site: Site) -> Iterable[Step]:
+    """Steps that take away what the holder's own annotations say: they do nothing there, and stand in others' way."""
+
+    def going(old: str | None) -> bool:
+        return old is not None and eip.address in (None, old)
+
+    workload = site.workloads.get(eip.holder)
+    renewed = False
+    if workload and going(workload.template(eip.kind)):
+        renewed = workload.kind == "Deployment"
+        yield annotate_template(eip, workload, None)
+    if workload and going(workload.instance(eip.kind)):
+        yield annotate_template(eip, workload, None, instance=True)
+    for pod in () if renewed else site.pods_of(eip.holder):
+        if going(pod.asks(eip.kind)) and not pod.deleting:
+            yield replace(annotate_pod(eip, pod, None), interrupts=None)
 
 
 def has_by_objects(eip: Eip, site: Site) -> bool:
@@ -73,6 +98,7 @@ def detach_by_objects(eip: Eip, wishes: Wishes, site: Site, leaving: Leavers) ->
             yield from claim_steps(one, site)
         keep = wishes.state == "detached" or _shared(one, site, leaving)
         steps += detach_objects(one, objects_of(site), keep_address=keep)
+    steps += _unannotate(eip, site)
     yield from steps
     if wishes.state == "absent":
         left = any(objects_left(eip, wishes, site, leaving))
@@ -163,6 +189,7 @@ def shown_by_objects(eip: Eip, site: Site, before: Mapping[str, Any], state: str
     if state is None:
         return {**before, "objects": shown_objects(eip, objects)["objects"]}
     own = {claim.address for claim in site.claims_of(eip.holder, eip.kind)}
+    before = _unannotated(before, replace(eip, address=None) if state == "present" else eip)
     if state == "present":
         texts = [
             f"{KINDS[one.resource]} {one.name}: {eip.address}" + (f" {one.port}" if one.port else "")
@@ -174,6 +201,17 @@ def shown_by_objects(eip: Eip, site: Site, before: Mapping[str, Any], state: str
         texts = [text for text in shown_objects(eip, objects)["objects"] if text.split()[2] not in going]
         claims = claims - (going & own) if state == "absent" else claims | {address or "" for address in going}
     return {**before, "objects": texts, "claims": sorted(claims)}
+
+
+def _unannotated(view: Mapping[str, Any], eip: Eip) -> dict[str, Any]:
+    """The view without what annotations of this kind say."""
+    name = {FIP: "eip", SNAT: "snat"}.get(eip.kind)
+
+    def without(notes: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: None if key == name and eip.address in (None, old) else old for key, old in notes.items()}
+
+    parts = {part: without(view[part]) for part in ("template", "instance") if part in view}
+    return {**view, **parts, "pods": {pod: without(notes) for pod, notes in view["pods"].items()}}
 
 
 def told_by_objects(eip: Eip, site: Site) -> dict[str, Any]:

@@ -32,6 +32,7 @@ ADDRESS_ANNOTATION_SUFFIX = ".kubernetes.io/ip_address"  # after the provider of
 SNAT_ANNOTATION = "ovn.kubernetes.io/snat"
 NORTH_GATEWAY_ANNOTATION = "ovn.kubernetes.io/north_gateway"
 VPC_ANNOTATION_SUFFIX = ".kubernetes.io/logical_router"  # after a NIC's provider, "ovn" for the first one
+SWITCH_ANNOTATION = "ovn.kubernetes.io/logical_switch"
 VM_ANNOTATION = "ovn.kubernetes.io/virtualmachine"
 REROUTE_PRIORITY = 29250
 WARM_UP = "kubeovn-core-warm-up"  # a router that has OVN watch tunnels before they matter; gone when a run ends
@@ -345,6 +346,7 @@ class Workload:
     host_network: bool = False  # whether its template puts its pods on their node's network
     paused: bool = False  # whether a changed template waits for somebody to resume it
     labels: tuple[tuple[str, str], ...] = ()  # a machine's own and its template's
+    switch: str | None = None  # the Subnet that its template names
 
     @property
     def holder(self) -> Holder:

@@ -27,6 +27,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     NORTH_GATEWAY_ANNOTATION,
     ROUTED_ANNOTATION,
     SNAT_ANNOTATION,
+    SWITCH_ANNOTATION,
     VM_ANNOTATION,
     VPC_ANNOTATION_SUFFIX,
     GatewayNode,
@@ -156,6 +157,7 @@ def vm_view(vm: Object, vmi: Object | None) -> Workload:
         template_snat=notes_of(template).get(SNAT_ANNOTATION) or None,
         instance_snat=notes_of(vmi).get(SNAT_ANNOTATION) or None,
         labels=tuple(sorted((_labels_of(vm) | _labels_of(template)).items())),
+        switch=notes_of(template).get(SWITCH_ANNOTATION) or None,
     )
 
 
@@ -184,6 +186,7 @@ def deployment_view(deployment: Object) -> Workload:
         settled=seen and counts == (replicas, replicas),
         host_network=bool(((spec.get("template") or {}).get("spec") or {}).get("hostNetwork")),
         paused=bool(spec.get("paused")),
+        switch=notes.get(SWITCH_ANNOTATION) or None,
     )
 
 

@@ -219,7 +219,12 @@ class World:
         return all(pod.routed for pod in self.pods.values())
 
     def _route(self, pod: PodView, ip: str) -> bool:
-        """reconcileRouteSubnets of v1.14: False when it gives up, so that the pod stays unrouted."""
+        """reconcileRouteSubnets of v1.14: False when it gives up, so that the pod stays unrouted.
+
+        For pods of other VPCs than the default one it does nothing.
+        """
+        if pod.vpc not in (None, "ovn-cluster"):
+            return True
         if pod.eip or pod.snat:
             if not self.configured:
                 return False

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Done
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_home import Homes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
@@ -36,7 +37,8 @@ class VpcSite:
         seen, objects = self.world.observed(), self.vpc.seen()
         named = {eip.address: eip.name for eip in objects.eips}
         ovn = replace(seen.ovn, foreign_rules=tuple(self.vpc.rows))
-        return replace(seen, objects=objects, ovn_eips=named, ovn=ovn)
+        homes = Homes({"shop-net": "shop", "ovn-default": "ovn-cluster"}, {"shop": frozenset({"shop"})})
+        return replace(seen, objects=objects, ovn_eips=named, ovn=ovn, homes=homes)
 
     def claims(self) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
         return tuple(self.world.claims.values()), ()
