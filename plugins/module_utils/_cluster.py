@@ -194,9 +194,12 @@ class Cluster:
         """A new object. Status 409 when there is one of that name. Sent once: an answer may be lost after the deed."""
         return self._request("POST", resource.path(namespace), body=body)
 
-    def delete(self, resource: Resource, namespace: str | None, name: str, version: str | None = None) -> bool:
-        """Delete an object. False when there was none. version: only as it was then, else status 409."""
-        body = {"preconditions": {"resourceVersion": version}} if version else None
+    def delete(
+        self, resource: Resource, namespace: str | None, name: str, version: str | None = None, uid: str | None = None
+    ) -> bool:
+        """Delete an object. False when there was none. version, uid: only as it was then, or that one, else 409."""
+        only = {key: value for key, value in (("uid", uid), ("resourceVersion", version)) if value}
+        body = {"preconditions": only} if only else None
         try:
             self._request("DELETE", resource.path(namespace, name), body=body)
         except ClusterError as error:

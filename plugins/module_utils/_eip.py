@@ -96,6 +96,10 @@ def plan(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> Plan:
             after[name] = {**after[name], "claims": [one for one in after[name]["claims"] if one != rival.address]}
             continue
         before.setdefault(name, shown(rival.holder, site))
+        if site.by_objects(rival):
+            before[name] = shown_by_objects(rival, site, before[name])
+            after[name] = shown_by_objects(rival, site, after.get(name, before[name]), "absent")
+            continue
         after[name] = wished(rival, "absent", after.get(name, before[name]), site, _going(rival, site))
     return Plan(tuple(steps), before, after)
 

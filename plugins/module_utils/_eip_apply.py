@@ -27,7 +27,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     Resource,
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._controller import idle_problem, is_idle, leadership
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import DELETE, DELETE_ADDRESS, OBJECT_ORDER
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import object_call, object_right
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
     CLAIM,
@@ -66,7 +66,7 @@ class Done:
     refused: dict[str, list[Problem]] = field(default_factory=dict)  # by the option's path
     lost: list[Step] = field(default_factory=list)  # claims at which another run was faster
     unknown: list[Step] = field(default_factory=list)  # those of them that got no answer: perhaps they were made
-    idle: list[Step] = field(default_factory=list)  # what was there already
+    idle: list[Step] = field(default_factory=list)  # what was there already, or is not what was to be deleted
 
 
 @dataclass
@@ -120,6 +120,8 @@ class Hands:
             done.lost.append(step)
             if answer.status == NO_ANSWER:
                 done.unknown.append(step)
+        elif step.action in (DELETE, DELETE_ADDRESS) and answer.status == CONFLICT:
+            done.idle.append(step)  # somebody changed it, so that it is not what was to go: the next look decides
         elif answer.status not in MOVED:
             names = (step.data.get("namespace", self.claims_namespace), step.data.get("name", ""))
             problem = Problem(f"{step.action} {names[0]}/{names[1]}", str(answer), AGAIN_HINT)

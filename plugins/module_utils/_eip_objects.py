@@ -281,8 +281,10 @@ def _delete_one(
     one: OvnEipView | RuleView, request: Request, late: bool = False, interrupts: str | None = None
 ) -> Step:
     text = f"delete {KINDS[one.resource]} {one.name} of {request.holder}"
-    action = DELETE_ADDRESS if one.resource == EIPS else DELETE
-    return _step(action, text, one, request, late=late, interrupts=interrupts)
+    address = one.resource == EIPS
+    step = _step(DELETE_ADDRESS if address else DELETE, text, one, request, late=late, interrupts=interrupts)
+    # A rule is made anew for another holder, under the same name. An OvnEip stays, and Kube-OVN writes to it then.
+    return replace(step, data={**step.data, "version": one.version if address else None})
 
 
 def _remind(one: OvnEipView | RuleView, request: Request) -> Step:

@@ -121,7 +121,7 @@ def object_call(step: Step, cluster: Cluster) -> Callable[[], Any]:
     if step.action in (CREATE, CREATE_ADDRESS):
         return partial(cluster.create, resource, None, body)
     if step.action in (DELETE, DELETE_ADDRESS):
-        return partial(cluster.delete, resource, None, name)
+        return partial(cluster.delete, resource, None, name, step.data["version"], step.data["uid"])
     return partial(cluster.merge_patch, resource, None, name, body)
 
 

@@ -44,10 +44,15 @@ class VpcSite:
         return tuple(self.world.claims.values()), ()
 
     def act(self, steps: Sequence[Step]) -> Done:
+        done = Done()
         for step in steps:
-            (self.vpc if step.action in OBJECT_ORDER else self.world).apply(step)
+            if step.action in OBJECT_ORDER and not self.vpc.apply(step):
+                done.idle.append(step)
+                continue
+            if step.action not in OBJECT_ORDER:
+                self.world.apply(step)
             self.done.append(step.action)
-        return Done()
+        return done
 
     def monotonic(self) -> float:
         return self.now

@@ -11,8 +11,10 @@ import copy
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import Cluster, ClusterError, Resource
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import object_call
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import (
     Balancer,
     Objects,
@@ -175,6 +177,7 @@ class VpcWorld:
         metadata["finalizers"] = [FINALIZER]
         where = "v4IpCidr" if resource == SNATS else "v4Ip"
         obj["status"] = {"ready": True, "vpc": obj["spec"].get("vpc") or "shop", "v4Eip": address, where: logical}
+        self._written(EIPS, obj["spec"]["ovnEip"])  # its status says what it is used for
 
     def _logical(self, resource: str, spec: Mapping[str, str]) -> str | None:
         if spec.get("ipName"):
@@ -215,6 +218,8 @@ class VpcWorld:
                 return  # an error each time that it tries: the object hangs
             self.rows.remove(rows[0])
         del self.objects[key]
+        if (EIPS, obj["spec"]["ovnEip"]) in self.objects:
+            self._written(EIPS, obj["spec"]["ovnEip"])
 
     @staticmethod
     def _finds(resource: str, status: Mapping[str, str], row: NatRule) -> bool:
@@ -249,20 +254,23 @@ class VpcWorld:
             distributed=self.distributed,
         )
 
-    def apply(self, step: Step) -> None:
-        """What the API server does with one step's write."""
+    def apply(self, step: Step) -> bool:
+        """What the API server does with one step's write. False: the object of that name is not as it was, 409."""
         data = step.data
         key = (data["resource"], data["name"])
         if step.action in ("create_address", "create_object"):
             if key not in self.objects:
                 self._store(data["resource"], data["body"])
-            return
+            return True
+        if step.action in ("delete_address", "delete_object"):
+            try:
+                object_call(step, cast(Cluster, Api(self)))()
+            except ClusterError:
+                return False
+            return True
         obj = self.objects.get(key)
         if obj is None or obj["metadata"]["uid"] != data["uid"]:
-            return
-        if step.action in ("delete_address", "delete_object"):
-            self.delete(*key)
-            return
+            return True
         change = data["body"]["metadata"]
         assert change["uid"] == obj["metadata"]["uid"]
         for name in ("labels", "annotations"):
@@ -272,3 +280,24 @@ class VpcWorld:
         if step.action == "free_object" and change["finalizers"] is None:
             assert obj["metadata"].get("deletionTimestamp"), "a finalizer goes only from what is being deleted"
             del self.objects[key]
+        return True
+
+
+@dataclass
+class Api:
+    """The API server as a deletion meets it: it heeds the preconditions that are sent, and nothing else."""
+
+    world: VpcWorld
+
+    def delete(
+        self, resource: Resource, _namespace: str | None, name: str, version: str | None = None, uid: str | None = None
+    ) -> bool:
+        """As Cluster's."""
+        obj = self.world.objects.get((resource.plural, name))
+        if obj is None:
+            return False
+        metadata = obj["metadata"]
+        if uid not in (None, metadata["uid"]) or version not in (None, metadata["resourceVersion"]):
+            raise ClusterError("409, the object has been modified", status=409)
+        self.world.delete(resource.plural, name)
+        return True

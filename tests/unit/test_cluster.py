@@ -210,6 +210,19 @@ def test_an_object_that_is_not_there(server: Server) -> None:
     assert cluster(server).delete(NODES, None, "a") is False
 
 
+def test_a_deletion_says_which_object_it_is_about(server: Server) -> None:
+    server.answer = lambda _request: (200, {}, {})
+    only = cluster(server)
+    assert only.delete(NODES, None, "a", uid="u")
+    assert only.delete(NODES, None, "a", "7", "u")
+    assert only.delete(NODES, None, "a")
+    assert [request.body for request in server.requests] == [
+        {"preconditions": {"uid": "u"}},
+        {"preconditions": {"uid": "u", "resourceVersion": "7"}},
+        None,
+    ]
+
+
 # --- errors and repeating ---------------------------------------------------------------------------------------------
 
 

@@ -3,10 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
-from ansible_collections.kubeovn.core.plugins.module_utils._cluster import IPS, OVN_EIPS, SUBNETS, VPCS, Cluster
+from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
+    IPS,
+    OVN_EIPS,
+    SUBNETS,
+    VPCS,
+    Cluster,
+    ClusterError,
+)
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_apply import Hands
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import (
     LISTS,
     RULE_RESOURCES,
@@ -88,16 +97,33 @@ class Recorder:
     [
         ("create_address", "create", ({"body": 1},)),
         ("create_object", "create", ({"body": 1},)),
-        ("delete_address", "delete", ("name",)),
-        ("delete_object", "delete", ("name",)),
+        ("delete_address", "delete", ("name", "7", "uid-1")),
+        ("delete_object", "delete", ("name", "7", "uid-1")),
         ("remind_object", "merge_patch", ("name", {"body": 1})),
         ("free_object", "merge_patch", ("name", {"body": 1})),
         ("adopt_object", "merge_patch", ("name", {"body": 1})),
     ],
 )
 def test_each_step_becomes_one_request_and_needs_its_right(action: str, verb: str, last: tuple[Any, ...]) -> None:
-    step = Step(action, "", None, {"resource": "ovn-fips", "name": "name", "body": {"body": 1}})
+    data = {"resource": "ovn-fips", "name": "name", "body": {"body": 1}, "uid": "uid-1", "version": "7"}
+    step = Step(action, "", None, data)
     asked = object_call(step, cast(Cluster, Recorder()))()
     assert asked == (verb, "ovn-fips.kubeovn.io", None, *last)
     right, resource, namespace = object_right(step)
     assert (right, str(resource), namespace) == (verb.removeprefix("merge_"), "ovn-fips.kubeovn.io", None)
+
+
+class Refusing(Recorder):
+    """An API server in which every object has changed since it was read."""
+
+    def together(self, calls: Sequence[Any]) -> list[ClusterError]:
+        """As Cluster's."""
+        return [ClusterError("the object has been modified", status=409) for _call in calls]
+
+
+@pytest.mark.parametrize("action", ["delete_address", "delete_object"])
+def test_a_deletion_refused_as_outdated_is_not_done_and_not_an_error(action: str) -> None:
+    data = {"resource": "ovn-fips", "name": "name", "body": None, "uid": "u", "version": None, "path": "eips[0]"}
+    step = Step(action, "", None, data)
+    done = Hands(cast(Cluster, Refusing()), None, "claims").apply([step])
+    assert (done.idle, done.refused, done.lost) == ([step], {}, [])

@@ -15,6 +15,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import want
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import object_right
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import RouterView, SubnetView
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site as Seen
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import warnings
@@ -84,6 +85,40 @@ def test_who_has_an_address_is_named_and_reassign_takes_it(site: Site, web: Hold
     assert site.run(ask((db, ONE)), reassign=True)["status"] == "attached"
     assert rows(site) == [(ONE, "10.9.0.3")]
     assert site.run(ask((web, ONE)))["problems"]
+
+
+def test_a_stale_release_leaves_alone_what_another_holder_has_got_meanwhile(
+    site: Site, web: Holder, db: Holder
+) -> None:
+    site.run(ask((web, ONE)))
+    stale = Run(ask((web, ONE)), wish("absent"), site, site.act)
+    assert site.run(ask((db, ONE)), reassign=True)["status"] == "attached"
+    kept = {key: obj["metadata"]["uid"] for key, obj in site.vpc.objects.items()}
+    site.done = []
+    stale.claim()
+    stale.settle(60, site)
+    assert not {"delete_address", "delete_object"} & set(site.done)
+    site.vpc.settle()
+    assert {key: obj["metadata"]["uid"] for key, obj in site.vpc.objects.items()} == kept
+    assert not any("deletionTimestamp" in obj["metadata"] for obj in site.vpc.objects.values())
+    assert (rows(site), claimed(site.world)) == ([(ONE, "10.9.0.3")], {ONE: [str(db)]})
+
+
+def test_an_ovn_eip_that_kube_ovn_wrote_to_meanwhile_goes_at_the_next_look(site: Site, web: Holder) -> None:
+    site.run(ask((web, ONE)))
+    run = Run(ask((web, ONE)), wish("absent"), site, site.act)
+    site.vpc.objects["ovn-eips", "eip-10-4-19-101"]["metadata"]["resourceVersion"] = "later"
+    run.claim()
+    run.settle(60, site)
+    assert (run.bad, site.vpc.objects, claimed(site.world)) == ({}, {}, {})
+
+
+def test_the_diff_of_a_reassignment_shows_what_the_former_holder_loses(site: Site, web: Holder, db: Holder) -> None:
+    site.run(ask((web, ONE)))
+    planned = Run(ask((db, ONE)), wish(reassign=True), site, site.act).planned
+    assert planned.before[str(web)]["objects"] == [f"OvnFip eip-10-4-19-101: {ONE}"]
+    assert (planned.after[str(web)]["objects"], planned.after[str(web)]["claims"]) == ([], [])
+    assert planned.after[str(db)]["objects"] == [f"OvnFip eip-10-4-19-101: {ONE}"]
 
 
 def test_an_address_that_answers_is_refused_but_for_whom_it_answers(site: Site, web: Holder, db: Holder) -> None:
