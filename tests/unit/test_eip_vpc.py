@@ -19,7 +19,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site as Seen
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import warnings
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Holder, NatRule
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, NatRule
 from support.commands import TOP
 from support.eip_cases import ask, claimed, draw, wish
 from support.eip_world import World
@@ -119,6 +119,18 @@ def test_the_diff_of_a_reassignment_shows_what_the_former_holder_loses(site: Sit
     assert planned.before[str(web)]["objects"] == [f"OvnFip eip-10-4-19-101: {ONE}"]
     assert (planned.after[str(web)]["objects"], planned.after[str(web)]["claims"]) == ([], [])
     assert planned.after[str(db)]["objects"] == [f"OvnFip eip-10-4-19-101: {ONE}"]
+
+
+def test_reassign_takes_a_forwarding_and_the_plan_shows_it(site: Site, web: Holder, db: Holder) -> None:
+    def forward(holder: Holder) -> list[Eip]:
+        return [replace(ask((holder, ONE), kind="dnat")[0], ports=(WEB,))]
+
+    site.whole(forward(web))
+    taken = site.whole(forward(db), reassign=True)
+    assert taken.bad == {}
+    assert claimed(site.world) == {ONE: [str(db)]}
+    shown = [part[str(web)]["objects"] for part in (taken.planned.before, taken.planned.after)]
+    assert shown == [[f"OvnDnatRule eip-10-4-19-101-tcp-80: {ONE} tcp 80 -> 8080"], []]
 
 
 def test_an_address_that_answers_is_refused_but_for_whom_it_answers(site: Site, web: Holder, db: Holder) -> None:
