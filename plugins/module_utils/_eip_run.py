@@ -16,14 +16,22 @@ from ansible_collections.kubeovn.core.plugins.module_utils._claims import is_too
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import plan
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes, adopted, assign
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import doubles, gateway_problems, problems
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import OBJECT_ORDER, object_key
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import (
+    CREATE,
+    CREATE_ADDRESS,
+    OBJECT_ORDER,
+    object_key,
+)
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_prune import prune
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_steps import (
     CLAIM,
     CLEAN,
     HOME,
+    INSTANCE,
+    POD,
     RELEASE,
+    TEMPLATE,
     is_late,
     path_of,
     release,
@@ -35,6 +43,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._wait import Clock, D
 
 Problems = dict[str, list[Problem]]  # by the path of the EIP that they are of
 PORTION = 100  # claims that are made before the first of their holders are written
+GIVES = frozenset((TEMPLATE, INSTANCE, POD, CREATE_ADDRESS, CREATE))  # steps that a holder has its address from
 ROUNDS = 300  # other runs can be faster at an address so many times
 
 
@@ -78,6 +87,7 @@ class Run:
     done: dict[tuple[Any, ...], Step] = field(default_factory=dict)
     tried: set[tuple[Any, ...]] = field(default_factory=set)  # claims that need not be made again
     unknown: list[Step] = field(default_factory=list)  # claims of which nobody knows yet whether they were made
+    lost: list[Eip] = field(default_factory=list)  # that others took after this run wrote something for them
     waiting: int = 0  # EIPs that were not as asked at the last look
 
     def __post_init__(self) -> None:
@@ -154,6 +164,7 @@ class Run:
 
     def _begin(self, paths: Collection[str]) -> None:
         """Write at once what is for EIPs that are claimed."""
+        self._give_in([eip for eip in self.viable if eip.path in paths])
         steps = [step for step in self.planned.steps if step.action not in (HOME, CLAIM) and not is_late(step)]
         self._do([step for step in steps if path_of(step) in paths and path_of(step) not in self.bad])
 
@@ -203,6 +214,7 @@ class Run:
 
     def write(self) -> None:
         """What can be written at once, without waiting for Kube-OVN: late steps are left to the next run."""
+        self._check_claims()
         steps = self._agreed([step for step in self.planned.steps if step.action not in (HOME, CLAIM)])
         for _try in range(3):  # a row may have changed since it was read
             steps = [step for step in steps if not is_late(step) and key_of(step) not in self.done]
@@ -210,15 +222,18 @@ class Run:
                 break
             self._do(steps)
             self._see()
-            steps = [step for step in self._steps() if step.action == CLEAN]
+            self._give_in(self.viable)
+            lost = {eip.path for eip in self.lost}
+            steps = [step for step in self._steps() if step.action == CLEAN or path_of(step) in lost]
 
     def settle(
         self, timeout: float, clock: Clock | None = None, tell: Callable[[int], None] = lambda _left: None
     ) -> None:
         """Do what can be done, look again, until nothing is left to do and all is as asked; or note what is not."""
+        self._check_claims()
         now = [step for step in self.planned.steps if step.action not in (HOME, CLAIM) and not is_late(step)]
         self._do(self._agreed([step for step in now if key_of(step) not in self.done]))
-        if not self.planned.steps and not self._left():
+        if not self.planned.steps and not self._left() and not self.lost:
             return
 
         def again() -> int:
@@ -238,7 +253,7 @@ class Run:
         """
         while True:
             self._see()
-            self._give_in()
+            self._give_in(self.viable)
             steps = self._steps()
             # The same is written to an object once in a run: who reverts it is told of in the end, not fought.
             now = [step for step in steps if not is_late(step) and key_of(step) not in self.done]
@@ -257,10 +272,27 @@ class Run:
         """Whether this run has written objects: Kube-OVN takes a moment to let go of those that are deleted."""
         return any(step.action in OBJECT_ORDER for step in self.done.values())
 
-    def _give_in(self) -> None:
-        """Leave to another run what it has taken from this one: two that take from each other would never end."""
+    def _check_claims(self) -> None:
+        """Look at the claims alone right before anything is written, and write nothing for EIPs that others took.
+
+        The look that the plan is from can be old by now: claims of many are made in between.
+        """
+        if self.wishes.state != "present" or all(step.action in (HOME, CLAIM) for step in self.planned.steps):
+            return
+        self._look_at_claims()
+        before = len(self.bad)
+        self._give_in(self.viable)
+        if len(self.bad) > before:
+            self.planned = plan(self.viable, self.wishes, self.seen)
+
+    def _give_in(self, eips: Iterable[Eip]) -> None:
+        """Leave to another run what it has taken from this one: two that take from each other would never end.
+
+        What this run has written for it by then is taken back: the other one may have looked for it too early.
+        """
         site = Site(self.seen)
-        for eip in self.viable if self.wishes.state == "present" else ():
+        written = {path_of(step) for step in self.done.values() if _gives(step)}
+        for eip in eips if self.wishes.state == "present" else ():
             if twin := self._twin(eip, site):
                 self.bad.setdefault(eip.path, []).append(twin)
                 continue
@@ -272,11 +304,13 @@ class Run:
                 )
                 problem = Problem(f"{eip.address} of {eip.holder}", text, "agree on who is to have it")
                 self.bad.setdefault(eip.path, []).append(problem)
+                self.lost += [eip] if eip.path in written else []
 
     def _steps(self) -> tuple[Step, ...]:
         if self.wishes.state == "pruned":
             return prune(self.seen)[0].steps
-        return plan(self.viable, self.wishes, self.seen).steps
+        back = plan(self.lost, replace(self.wishes, state="absent"), self.seen).steps if self.lost else ()
+        return (*back, *plan(self.viable, self.wishes, self.seen).steps)
 
     def _agreed(self, steps: list[Step]) -> list[Step]:
         """Of what is to be pruned, what a second look finds as well.
@@ -349,6 +383,11 @@ def _given_back(claimed: Iterable[Step], site: Site) -> list[Step]:
         text = f"give the claim on {now.address} back as it was"
         found.append(replace(step, text=text, data={**step.data, "before": now, "after": back}))
     return found
+
+
+def _gives(step: Step) -> bool:
+    """Whether a holder has its address from what the step writes."""
+    return step.action in GIVES and bool(step.data.get("address", True))
 
 
 def _by_path(found: Iterable[Problem]) -> Problems:

@@ -23,6 +23,7 @@ description:
   - What Kube-OVN's controller does is left to it. Written in OVN is only what it never does, which is deleting stale
     NAT rules, policies and routes, in one transaction that fails when a row is no longer what it was.
   - Any number of EIPs costs one LIST of each kind and one read of OVN. Everything is written first and waited for once.
+    The claims alone are listed once more before the first write; what was taken meanwhile is left to its new holder.
   - One EIP that cannot be does not stop the others, see O(all_or_nothing). The task fails in the end, with the results
     of all in RV(eips).
   - The first EIP changes the source address of the holder's connections to the outside, so that existing ones break.
