@@ -43,7 +43,7 @@ def start(site: VpcSite, eip: str | None = None) -> None:
     site.world.add_pod("launcher", "10.9.0.7", eip, namespace="shop", vm="vm", vpc="shop", routed=True)
 
 
-def annotations(site: VpcSite) -> list[str | None]:
+def noted(site: VpcSite) -> list[str | None]:
     vm, pods = site.world.vms["shop", "vm"], site.world.pods.values()
     return [vm.template_eip, vm.instance_eip, *(pod.eip for pod in pods)]
 
@@ -60,7 +60,7 @@ def test_who_never_ran_and_will_be_in_a_custom_vpc_is_refused_and_nothing_writte
     (problem,) = site.run(one(backend))["problems"]
     assert "will be in VPC shop" in problem["text"]
     assert problem["hint"].startswith("start it once")
-    assert (site.done, annotations(site)) == ([], [None, None])
+    assert (site.done, noted(site)) == ([], [None, None])
     start(site)
     assert site.run(ask((VM, ONE)))["status"] == "attached"
 
@@ -207,7 +207,7 @@ def test_annotations_there_are_taken_away_and_interrupt_nobody(site: VpcSite, st
     asked = ask((VM, ONE if named or state == "present" else None))
     run = site.whole(asked, state=state)
     assert not run.bad
-    assert annotations(site) == [None, None, None]
+    assert noted(site) == [None, None, None]
     assert {"annotate_template", "annotate_instance", "annotate_pod"} <= set(site.done)
     assert {step.interrupts for step in run.planned.steps if step.action.startswith("annotate")} == {None}
     assert claimed(site.world) == ({ONE: [str(VM)]} if state == "present" else {})
@@ -218,9 +218,9 @@ def test_annotations_there_are_taken_away_and_interrupt_nobody(site: VpcSite, st
 def test_an_annotation_that_names_another_address_is_not_what_a_release_by_address_is_about(site: VpcSite) -> None:
     start(site, TWO)
     site.run(ask((VM, ONE)), state="absent")
-    assert annotations(site) == [TWO, TWO, TWO]
+    assert noted(site) == [TWO, TWO, TWO]
     assert site.run(ask((VM, ONE)))["status"] == "attached"
-    assert annotations(site) == [None, None, None]
+    assert noted(site) == [None, None, None]
 
 
 def test_adopting_and_giving_it_to_another_work_as_well(site: VpcSite) -> None:
@@ -228,7 +228,7 @@ def test_adopting_and_giving_it_to_another_work_as_well(site: VpcSite) -> None:
     other = site.add("other", "10.9.0.2")
     assert site.run(ask((other, ONE)))["problems"]
     assert site.run(ask((other, ONE)), reassign=True)["status"] == "attached"
-    assert annotations(site)[:3] == [None, None, None]
+    assert noted(site)[:3] == [None, None, None]
     start(site, TWO)
     assert site.run(ask((VM, TWO)), adopt=True)["status"] == "attached"
 
