@@ -101,6 +101,15 @@ def test_a_workflow_asks_for_all_that_its_templates_need(data: dict[str, Any]) -
         assert needed <= asked, node["identifier"]
 
 
+@pytest.mark.parametrize("cluster", ["east", "west"])
+def test_a_slice_of_the_example_of_two_clusters_knows_all_gateways(cluster: str) -> None:
+    """By name, one by one: in a slice of a job a group has only the slice's hosts."""
+    folder = TOP / "inventories" / "two-clusters"
+    groups = yaml.safe_load((folder / "hosts.yml").read_text())["all"]["children"]["gateway_nodes"]["children"]
+    said = yaml.safe_load((folder / "group_vars" / f"{cluster}_site.yml").read_text())
+    assert said["kubeovn_gateway_nodes"] == list(groups[f"{cluster}_gateways"]["hosts"])
+
+
 def test_every_template_is_run_by_a_test(data: dict[str, Any]) -> None:
     text = (TOP / "tests" / "integration" / "test_awx.py").read_text()
     run_by_workflows = {

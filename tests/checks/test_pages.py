@@ -80,7 +80,15 @@ def test_the_play_that_loads_awx_hands_all_its_data_over(tmp_path: Path) -> None
     (tmp_path / "awx").symlink_to(TOP / "awx")
     (tmp_path / "play.yml").write_text(text)
     env = {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path), "KEPT": str(tmp_path / "kept.json")}
-    run([VENV / "bin" / "ansible-playbook", tmp_path / "play.yml"], cwd=tmp_path, env=env)
+    argv = [VENV / "bin" / "ansible-playbook", tmp_path / "play.yml"]
     expected = {name: value for name, value in controller().items() if name.startswith("controller_")}
-    assert json.loads((tmp_path / "kept.json").read_text()) == expected
     assert len(expected) > 5
+
+    # The credentials are of a type of ours, and all else names them.
+    [first] = re.findall(r"`ansible-playbook load.yml ([^`]+)`", (TOP / "docs" / "awx.md").read_text())
+    run([*argv, *first.split()], cwd=tmp_path, env=env)
+    kind = "controller_credential_types"
+    assert json.loads((tmp_path / "kept.json").read_text()) == {kind: expected[kind]}
+
+    run(argv, cwd=tmp_path, env=env)
+    assert json.loads((tmp_path / "kept.json").read_text()) == expected
