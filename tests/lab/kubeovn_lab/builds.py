@@ -82,6 +82,7 @@ def manifests(lab: Lab) -> None:
 def _file_systems(lab: Lab) -> None:
     """UML's kernel first, since its modules go into the root file system."""
     _uml_kernel(lab)
+    _uml_registers(lab)
     _root(lab)
     if any(lab.boot(node) == "uml" for node in lab.nodes):
         _uml_image(lab)
@@ -118,6 +119,13 @@ def _uml_kernel(lab: Lab) -> None:
         shutil.copy(tree / "usr/bin/linux.uml", lab.uml_kernel.with_suffix(".tmp"))
         lab.uml_kernel.with_suffix(".tmp").rename(lab.uml_kernel)
         shutil.rmtree(tree)
+
+
+def _uml_registers(lab: Lab) -> None:
+    """What is preloaded to UML's kernel. It takes a moment, so nobody asks whether the one that is there is older."""
+    new = lab.uml_registers.with_suffix(".tmp")
+    run(["gcc", "-O2", "-shared", "-fPIC", "-o", new, golang.BUILDS / "uml" / "xstate.c", "-ldl"])
+    new.rename(lab.uml_registers)
 
 
 def _root(lab: Lab) -> None:

@@ -180,6 +180,11 @@ class Lab:
         return self.cache / "uml" / "linux"
 
     @property
+    def uml_registers(self) -> Path:
+        """What user-mode Linux is preloaded with: builds/uml/xstate.c, built."""
+        return self.cache / "uml" / "xstate.so"
+
+    @property
     def uml_image(self) -> Path:
         """ext4 image of the same tree, base of the UML machines' copy-on-write disks."""
         return self.cache / "uml" / f"rootfs-{self.tree}.ext4"

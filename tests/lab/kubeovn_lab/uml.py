@@ -59,7 +59,11 @@ class UmlMachine:
             *self._command_line(config, cables),
         ]
         # Sockets and the memory file go to the machine's folder; TMPDIR is where the kernel maps its memory from.
-        env = {"HOME": str(self.lab.machine_dir(self.node)), "TMPDIR": "/dev/shm"}  # noqa: S108
+        env = {
+            "HOME": str(self.lab.machine_dir(self.node)),
+            "TMPDIR": "/dev/shm",  # noqa: S108
+            "LD_PRELOAD": str(self.lab.uml_registers),
+        }
         processes.start(self.lab, self.process, argv, netns=self.lab.netns("wire"), env=env)
 
     def _core(self) -> int:
