@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lab-name", default="test", help="name of the lab that the tests bring up")
     # One gateway with a kernel of its own, so that a bond is really made on the test's site.
     group.addoption("--lab-boot", default="jah-k3s-h100-003=uml", help="how the machines boot: `lab up --boot`")
-    group.addoption("--keep-lab", action="store_true", help="leave the tests' lab up")
+    group.addoption("--keep-lab", action="store_true", help="take the tests' lab as it is, and leave it up")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,7 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.path.insert(0, source)
     os.environ["PATH"] = f"{VENV}/bin:{os.environ['PATH']}"
     name, boot = lab_name(config.getoption("--lab-name")), lab_boot(config.getoption("--lab-boot"))
-    config.stash[lab_key] = choose(name, ("--boot", boot))
+    # A run that was killed leaves its lab, with whatever it had just made there.
+    config.stash[lab_key] = choose(name, ("--boot", boot), fresh=not config.getoption("--keep-lab"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:

@@ -122,6 +122,17 @@ def test_killed_up_is_repaired(lab: Lab, other_lab: str, words: str) -> None:
 
 
 @pytest.mark.full
+def test_a_fresh_lab_has_nothing_of_the_one_before(other_lab: str) -> None:
+    """As the tests bring theirs up: a run that was killed leaves its lab, with whatever it had just made there."""
+    run([LAB, "up", "--name", other_lab])
+    made = [LAB, "kubectl", "--name", other_lab, "get", "namespace", "left", "--ignore-not-found", "--output=name"]
+    run([LAB, "kubectl", "--name", other_lab, "create", "namespace", "left"])
+    assert run(made).strip() == "namespace/left"
+    assert "was up already" not in run([LAB, "up", "--fresh", "--name", other_lab])
+    assert run(made).strip() == ""
+
+
+@pytest.mark.full
 def test_down_twice(other_lab: str) -> None:
     assert "there is no lab" in run([LAB, "down", "--name", other_lab])
     assert leftovers(other_lab) == []

@@ -37,6 +37,7 @@ class Lab:
     name: str
     options: tuple[str, ...] = ()
     borrowed: bool = False
+    fresh: bool = True  # without anything that an earlier run has left of it
     log: Path = field(init=False)
     starting: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -44,10 +45,11 @@ class Lab:
         self.log = cache_folder() / f"{self.name}-up.log"
 
     def start(self) -> None:
-        """Begin `lab up`; an up lab is left as it is."""
+        """Begin `lab up`."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
-            argv = [str(LAB), "up", "--name", self.name, *self.options]
+            fresh = ["--fresh"] if self.fresh else []
+            argv = [str(LAB), "up", "--name", self.name, *self.options, *fresh]
             self.starting = subprocess.Popen(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def wait_up(self, show: Show) -> None:
@@ -93,8 +95,8 @@ class Lab:
             show(line.rstrip("\n"))
 
 
-def choose(name: str, options: tuple[str, ...]) -> Lab:
+def choose(name: str, options: tuple[str, ...], fresh: bool) -> Lab:
     """The lab of the calling shell's `lab env`, which is left up, or else one of the tests' own."""
     if os.environ.get("LAB_STATE"):
         return Lab(os.environ["LAB_NAME"], borrowed=True)
-    return Lab(name, options)
+    return Lab(name, options, fresh=fresh)

@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     start = verb("up", "bring the lab up, or what is missing of it; builds what it needs the first time")
     start.add_argument("--boot", help="nspawn (a new lab's default), uml, or NODE=uml[,NODE=uml...]")
     start.add_argument("--no-worker", action="store_true", help="three gateways alone, without the worker")
+    start.add_argument("--fresh", action="store_true", help="take away first what there is of a lab of that name")
     start.add_argument("--external-switch", metavar="NAME", help="Kube-OVN's --external-gateway-switch (external)")
     verb("down", "take the lab away; only its logs stay")
     verb("clean", "remove the caches: builds, logs")
@@ -108,6 +109,8 @@ def main(words: Sequence[str]) -> int:
 def _act(given: argparse.Namespace) -> None:
     lab = Lab(given.name)
     if given.verb == "up":
+        if given.fresh:
+            lifecycle.down(load(given.name) or lab)
         existing = load(given.name) or lab  # what is not asked for stays as it is
         asked_boots = boots(given.boot) if given.boot else existing.boots
         worker, switch = existing.worker and not given.no_worker, given.external_switch or existing.switch
