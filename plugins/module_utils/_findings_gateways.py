@@ -113,10 +113,15 @@ def _wanted(config: Mapping[str, str] | None, nodes: Sequence[GatewayNode], ther
 
 
 def node_of(row: GatewayChassis, ovn: Ovn, nodes: Sequence[GatewayNode]) -> GatewayNode | None:
-    """The node of a gateway chassis: by its annotation, else by the host name that the chassis reports."""
-    hosts = {one.name: one.hostname for one in ovn.chassis}
-    by_chassis = next((node for node in nodes if node.chassis == row.chassis), None)
-    return by_chassis or next((node for node in nodes if node.name == hosts.get(row.chassis)), None)
+    """The node of a gateway chassis."""
+    return owners(ovn, nodes).get(row.chassis)
+
+
+def owners(ovn: Ovn, nodes: Sequence[GatewayNode]) -> dict[str, GatewayNode]:
+    """The node of each chassis: by its annotation, else by the host name that the chassis reports."""
+    named = {node.name: node for node in nodes}
+    hosts = {one.name: named[one.hostname] for one in ovn.chassis if one.hostname in named}
+    return hosts | {node.chassis: node for node in reversed(nodes) if node.chassis}
 
 
 def registered(row: GatewayChassis, ovn: Ovn) -> bool:

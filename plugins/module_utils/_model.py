@@ -234,6 +234,7 @@ class Ovn:
     holder_ports: Mapping[str, HolderPort] = field(default_factory=dict)  # of NAT rows' logical_ip, when asked for
     foreign_rules: tuple[NatRule, ...] = ()  # NAT rows of other routers
     routes: tuple[SourceRoute, ...] = ()
+    redirects: Mapping[str, str | None] = field(default_factory=dict)  # cr-<router port> -> chassis that holds it
 
     @property
     def network(self) -> str:
