@@ -28,6 +28,7 @@ EIP_ANNOTATION = "ovn.kubernetes.io/eip"
 ROUTED_ANNOTATION = "ovn.kubernetes.io/routed"
 MAC_ANNOTATION = "ovn.kubernetes.io/mac_address"
 ADDRESS_ANNOTATION = "ovn.kubernetes.io/ip_address"
+NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"  # multus': what more NICs a pod has
 ADDRESS_ANNOTATION_SUFFIX = ".kubernetes.io/ip_address"  # after the provider of another NIC
 SNAT_ANNOTATION = "ovn.kubernetes.io/snat"
 NORTH_GATEWAY_ANNOTATION = "ovn.kubernetes.io/north_gateway"
@@ -348,6 +349,7 @@ class Workload:
     paused: bool = False  # whether a changed template waits for somebody to resume it
     labels: tuple[tuple[str, str], ...] = ()  # a machine's own and its template's
     switch: str | None = None  # the Subnet that its template names
+    networks: tuple[str, ...] = ()  # NetworkAttachmentDefinitions that its template names, as namespace/name
 
     @property
     def holder(self) -> Holder:
