@@ -89,8 +89,7 @@ class Nics:
     def first(self, namespace: str, switch: str | None) -> tuple[Net, ...]:
         """Where the first NIC may be; empty: it cannot be told."""
         names = [switch] if switch else sorted(self.bound.get(namespace, ())) or [self.default or ""]
-        found = [self.subnets.get(name) for name in names]
-        return tuple(net for net in found if net) if None not in found else ()
+        return tuple(self.subnets[name] for name in names if name in self.subnets)
 
     def further(self, networks: Iterable[str]) -> tuple[str, ...]:
         """The providers of further NICs in the default VPC, by their definitions.

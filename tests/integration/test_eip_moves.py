@@ -352,6 +352,7 @@ def test_a_gateway_without_power_that_nobody_takes_over_from_is_named(bare: Live
             assert_named(bare, f"router port {PORT} is held by {GATEWAYS[0]}, which is not Ready")
         finally:
             bare.lab.run("power", "on", GATEWAYS[0], timeout=300)
+            may_run_on(bare, None)
         eventually(lambda: _ready(bare, GATEWAYS[0]), bool, RUNNING, f"{GATEWAYS[0]} is Ready")
     eventually(lambda: bare.ping(ADDRESS), bool, RUNNING, f"{ADDRESS} answers again")
     assert good({"vm": VM, "address": ADDRESS})["changed"] is False

@@ -254,6 +254,7 @@ def test_a_fault_in_a_custom_vpc_is_named_with_its_probable_cause(change: Change
 def test_the_default_vpcs_router_port_is_none_of_another_vpcs_business() -> None:
     seen, eip = shop()
     assert found(both(NONE, rows())(seen), eip) == []
+    assert found(ovn(switch_ports=(LOCALNET,))(seen), eip) == []
 
 
 def test_a_holder_in_a_custom_vpc_that_does_not_run_is_reached_by_nobody_and_that_is_no_fault() -> None:
