@@ -270,13 +270,18 @@ def _unserved(path: str, workload: Workload, site: Site) -> Problem | None:
     holder, nics = workload.holder, site.observed.nics
     if nics is None or site.pods_of(holder):
         return None
-    if providers := nics.further(workload.networks):
+    if providers := nics.further(workload.networks, dict(workload.nic_switches)):
         text = f"{holder} will have more NICs in {DEFAULT_VPC} ({', '.join(providers)}): the annotation would hit each"
         return Problem(path, text, ONE_NIC_HINT)
-    kept = site.logical_addresses(holder)
-    nets = () if kept else nics.first(workload.namespace, workload.switch)
+    known, own = site.logical_addresses(holder), nics.kept.get((holder.namespace, holder.name))
+    # What is kept for further NICs, as of a VLAN, counts as little as it does of a pod; and what is kept elsewhere than
+    # the template says, nobody knows whether it will be taken.
+    stays = own is not None and workload.switch in (None, own.net.name)
+    kept = [address for address in known if own and stays and address in own.addresses]
+    there = (own.net,) if own and kept else ()
+    nets = there if known else nics.first(workload.namespace, workload.switch)
     places = ", ".join(f"Subnet {net.name}, {net.cidr}" for net in nets)
-    if any(":" in address for address in kept) or (nets and all(net.has_ipv6 for net in nets)):
+    if any(":" in address for address in kept) or (nets and not kept and all(net.has_ipv6 for net in nets)):
         text = f"{holder} will have an IPv6 address ({', '.join(kept) or places}): Kube-OVN's reroute policy never"
         return Problem(path, f"{text} matches an IPv6 or dual-stack pod", IPV4_HINT)
     if nets and all(net.underlay for net in nets):

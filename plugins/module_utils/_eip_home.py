@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -78,6 +78,14 @@ class Net:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What Kube-OVN keeps for the first NIC of a holder that does not run."""
+
+    net: Net
+    addresses: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Nics:
     """What decides on a new pod's NICs, as it is in getPodKubeovnNets and getPodAttachmentNet of v1.14."""
 
@@ -85,34 +93,45 @@ class Nics:
     bound: Mapping[str, frozenset[str]]  # namespace -> the Subnets that list it
     default: str | None  # the Subnet of all others; None: labels of namespaces may decide
     by_kube_ovn: Mapping[str, bool] | None = None  # NetworkAttachmentDefinition -> whether it is; None: not read
+    kept: Mapping[tuple[str, str], Kept] = field(default_factory=dict)  # of first NICs, by their holders
 
     def first(self, namespace: str, switch: str | None) -> tuple[Net, ...]:
         """Where the first NIC may be; empty: it cannot be told."""
+        if not switch and self.default is None:
+            return ()
         names = [switch] if switch else sorted(self.bound.get(namespace, ())) or [self.default or ""]
         return tuple(self.subnets[name] for name in names if name in self.subnets)
 
-    def further(self, networks: Iterable[str]) -> tuple[str, ...]:
+    def further(self, networks: Iterable[str], switches: Mapping[str, str]) -> tuple[str, ...]:
         """The providers of further NICs in the default VPC, by their definitions.
 
-        A definition of Kube-OVN's without a Subnet of its own gives another NIC on the pod's first one.
+        A definition of Kube-OVN's without a Subnet of its own gives another NIC on the pod's first one. switches: the
+        Subnets that the template itself names, by the NICs' providers.
         """
-        return tuple(provider for one in networks if (provider := self._further(one)))
+        return tuple(provider for one in networks if (provider := self._further(one, switches)))
 
-    def _further(self, network: str) -> str | None:
+    def _further(self, network: str, switches: Mapping[str, str]) -> str | None:
         namespace, _slash, name = network.partition("/")
         provider = f"{name}.{namespace}.ovn"
         known = (self.by_kube_ovn or {}).get(network)
-        own = self._of_provider.get(provider)
-        if own is None:
-            return provider if known else None
-        return provider if own.routed and known is not False else None
+        if provider in switches:
+            chosen = self.subnets.get(switches[provider])
+            own = [chosen] if chosen else []
+        else:
+            own = self._of_provider.get(provider, [])
+            if not own:
+                return provider if known else None
+        return provider if own and all(net.routed for net in own) and known is not False else None
 
     @cached_property
-    def _of_provider(self) -> Mapping[str, Net]:
-        return {net.provider: net for net in self.subnets.values()}
+    def _of_provider(self) -> Mapping[str, Sequence[Net]]:
+        found: dict[str, list[Net]] = defaultdict(list)
+        for net in self.subnets.values():
+            found[net.provider].append(net)
+        return dict(found)
 
 
-def nics_of(subnets: Iterable[Object], definitions: Iterable[Object] | None) -> Nics:
+def nics_of(subnets: Iterable[Object], definitions: Iterable[Object] | None, ips: Iterable[Object] = ()) -> Nics:
     """From the objects, as they are listed. definitions: None where they were not."""
     nets: dict[str, Net] = {}
     bound: dict[str, set[str]] = defaultdict(set)
@@ -126,7 +145,17 @@ def nics_of(subnets: Iterable[Object], definitions: Iterable[Object] | None) -> 
             bound[namespace].add(name)
     ours = None if definitions is None else {_key(one): _is_kube_ovn(one) for one in definitions}
     places = {name: frozenset(group) for name, group in bound.items()}
-    return Nics(nets, places, None if by_labels else default, ours)
+    return Nics(nets, places, None if by_labels else default, ours, dict(_kept(ips, nets)))
+
+
+def _kept(ips: Iterable[Object], nets: Mapping[str, Net]) -> Iterable[tuple[tuple[str, str], Kept]]:
+    """Kube-OVN names the IP object of a first NIC after its holder alone, that of a further one after the NIC, too."""
+    for one in ips:
+        spec = one.get("spec") or {}
+        namespace, name, net = spec.get("namespace"), spec.get("podName"), nets.get(spec.get("subnet") or "")
+        if net and one["metadata"]["name"] == f"{name}.{namespace}":
+            addresses = [spec.get("v4IpAddress") or "", spec.get("v6IpAddress") or ""]
+            yield (namespace, name), Kept(net, frozenset(text for text in addresses if text))
 
 
 def _net(name: str, spec: Object) -> Net:

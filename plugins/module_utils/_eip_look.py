@@ -66,6 +66,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
 Objects = list[dict[str, Any]]
 ABSENT = 404
 FORBIDDEN = 403
+NARROW_NICS = "of other namespaces: only the Subnets tell which NICs come of them"
 NARROW = "of other namespaces: who else has an address is seen by its claim only"
 
 
@@ -167,7 +168,7 @@ class Eyes:
                 raise
             unseen.append(f"{kind.plural}: this identity may not list them")
             return None
-        unseen += [f"{kind} {NARROW}" for kind in narrow]
+        unseen += [f"{kind.plural} {NARROW_NICS if kind is DEFINITIONS else NARROW}"] if narrow else []
         return found
 
     def _known(self, kind: Resource, namespace: str | None) -> Objects | None:
@@ -266,7 +267,7 @@ class Eyes:
             (item.get("spec") or {}).get("vpc") not in (None, "", DEFAULT_VPC) for item in subnets
         )
         vpcs = (self._optional(VPCS, hidden) or []) if others else []
-        nics = None if unseen else nics_of(subnets, self._definitions(site, desired, wishes, hidden_nics))
+        nics = None if unseen else nics_of(subnets, self._definitions(site, desired, wishes, hidden_nics), ips)
         apart = {item["metadata"]["name"] for item in subnets if _is_apart(item.get("spec") or {})}
         specs = [item.get("spec") or {} for item in ips]
         addresses = tuple(one.get("v4IpAddress") or "" for one in specs if one.get("subnet") not in apart)

@@ -13,10 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import grouped
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import gateway_findings, owners
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import link_findings
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, NatRule, Ovn, PodView, RouterPort
+from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    Eip,
+    NatRule,
+    Ovn,
+    PodView,
+    RouterPort,
+    SwitchPort,
+)
 
 GATEWAY_HINT = "kubeovn.core.ovn_external_gw says which part of the gateway is at fault, and why"
 CLAIM_HINT = f"does ovn-controller run on the gateways, and are their tunnels up? {GATEWAY_HINT}"
@@ -28,6 +36,11 @@ SOME = 3  # of many causes so many are named
 Found = Iterable[tuple[str, str]]
 
 
+def _leads_to(port: SwitchPort) -> str | None:
+    """The router port that a port of the external switch leads to; None: to the physical network. Empty: neither."""
+    return None if port.type == "localnet" else port.options.get("router-port", "")
+
+
 class Reach:
     """What keeps traffic away, for one look. What many EIPs have in common is judged once, whatever their number."""
 
@@ -37,6 +50,8 @@ class Reach:
         self._nodes = {node.name: node for node in observed.nodes}
         self._chassis = {one.name: one for one in observed.ovn.chassis}
         self._others = {port.name: port for port in observed.ovn.other_ports}
+        self._network = observed.ovn.network
+        self._switch_ports = grouped((_leads_to(port), port) for port in observed.ovn.switch_ports)
         self._faults: dict[str, list[tuple[str, str]]] = {}  # by router port
 
     def of_pod(self, pod: PodView, rule: NatRule | None) -> Found:
@@ -45,7 +60,7 @@ class Reach:
         chassis = ovn.bound_ports.get(pod.logical_port)
         yield from self._of_port(pod.logical_port, chassis, pod.node)
         if rule is not None and rule.distributed and chassis is not None:
-            yield from self._unbridged(chassis, ovn.network)
+            yield from self._unbridged(chassis)
         yield from self._of_router_port(ovn.names.router_port, ovn.router_port, ovn.names.switch)
 
     def of_objects(self, eip: Eip, site: Site) -> Found:
@@ -54,7 +69,9 @@ class Reach:
         if objects is None or objects.bound is None or not eip.address:
             return
         port, ip, vpc = objects.port_of(eip.holder), objects.ip_of(eip.holder), objects.vpc_of(eip.holder)
-        subnet = objects.subnet_for(eip.address, vpc or "")
+        made = objects.eip_at(eip.address)
+        named = objects.subnets.get(made.subnet) if made else None
+        subnet = named or objects.subnet_for(eip.address, vpc or "")  # which looks at all of them
         if ip is None or vpc is None or subnet is None or port not in objects.bound:
             return
         pod = site.pod_of(eip.holder)
@@ -75,12 +92,12 @@ class Reach:
             what = f"its node {owner.name}" if owner.name == node else f"{owner.name}, where port {port} is bound,"
             yield f"{what} is not Ready", f"kubectl describe node {owner.name}; {NODE_HINT}"
 
-    def _unbridged(self, chassis: str, network: str) -> Found:
+    def _unbridged(self, chassis: str) -> Found:
         """Of the chassis that does the translation."""
         one = self._chassis.get(chassis)
-        if one is not None and network not in one.bridge_mappings:
+        if one is not None and self._network not in one.bridge_mappings:
             node = self._owners.get(chassis)
-            text = f"{node.name if node else one.hostname} translates it, and maps no bridge to network {network}"
+            text = f"{node.name if node else one.hostname} translates it, and maps no bridge to network {self._network}"
             yield text, GATEWAY_HINT
 
     def _of_router_port(self, name: str, port: RouterPort | None, switch: str) -> Found:
@@ -109,7 +126,7 @@ class Reach:
         if switch == own.switch:
             yield from self._of_switch(ovn)
             if holder is not None:
-                yield from self._unbridged(holder, ovn.network)
+                yield from self._unbridged(holder)
 
     def _nobodys(self, ovn: Ovn) -> str:
         """The probable cause for which no live gateway holds a router port."""
@@ -122,9 +139,10 @@ class Reach:
         """Of the external switch, as far as a router port needs it: another VPC's port to it does not count."""
         name, default = ovn.router_port.name if ovn.router_port else "", ovn.names.router_port
         codes = {"no_localnet"} | ({"switch_detached"} if name == default else set())
-        for one in link_findings(ovn, self._observed.nodes, None, {}):
+        ports = (*self._switch_ports.get(None, ()), *self._switch_ports.get(name, ()))  # there is one more for each VPC
+        for one in link_findings(replace(ovn, switch_ports=ports, chassis=()), (), None, {}):
             if one.code in codes:
                 yield one.text, GATEWAY_HINT
-        for port in ovn.switch_ports:
-            if not port.enabled and (port.type == "localnet" or port.options.get("router-port") == name):
+        for port in ports:
+            if not port.enabled:
                 yield f"port {port.name} of switch {ovn.names.switch} is disabled", GATEWAY_HINT

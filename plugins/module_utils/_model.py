@@ -34,6 +34,7 @@ SNAT_ANNOTATION = "ovn.kubernetes.io/snat"
 NORTH_GATEWAY_ANNOTATION = "ovn.kubernetes.io/north_gateway"
 VPC_ANNOTATION_SUFFIX = ".kubernetes.io/logical_router"  # after a NIC's provider, "ovn" for the first one
 SWITCH_ANNOTATION = "ovn.kubernetes.io/logical_switch"
+SWITCH_ANNOTATION_SUFFIX = ".kubernetes.io/logical_switch"  # after the provider of another NIC
 VM_ANNOTATION = "ovn.kubernetes.io/virtualmachine"
 REROUTE_PRIORITY = 29250
 WARM_UP = "kubeovn-core-warm-up"  # a router that has OVN watch tunnels before they matter; gone when a run ends
@@ -350,6 +351,7 @@ class Workload:
     labels: tuple[tuple[str, str], ...] = ()  # a machine's own and its template's
     switch: str | None = None  # the Subnet that its template names
     networks: tuple[str, ...] = ()  # NetworkAttachmentDefinitions that its template names, as namespace/name
+    nic_switches: tuple[tuple[str, str], ...] = ()  # provider -> the Subnet that its template names for that NIC
 
     @property
     def holder(self) -> Holder:

@@ -29,6 +29,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     ROUTED_ANNOTATION,
     SNAT_ANNOTATION,
     SWITCH_ANNOTATION,
+    SWITCH_ANNOTATION_SUFFIX,
     VM_ANNOTATION,
     VPC_ANNOTATION_SUFFIX,
     GatewayNode,
@@ -160,6 +161,7 @@ def vm_view(vm: Object, vmi: Object | None) -> Workload:
         labels=tuple(sorted((_labels_of(vm) | _labels_of(template)).items())),
         switch=notes_of(template).get(SWITCH_ANNOTATION) or None,
         networks=_networks(metadata["namespace"], template),
+        nic_switches=_nic_switches(template),
     )
 
 
@@ -169,6 +171,13 @@ def _networks(namespace: str, template: Object) -> tuple[str, ...]:
     names = [str(one.get("networkName") or "") for one in networks if not one.get("default")]
     names += _attached(notes_of(template).get(NETWORKS_ANNOTATION, ""))
     return tuple(dict.fromkeys(name if "/" in name else f"{namespace}/{name}" for name in names if name))
+
+
+def _nic_switches(template: Object | None) -> tuple[tuple[str, str], ...]:
+    """The Subnets that a template names for its further NICs, by their providers."""
+    suffix = SWITCH_ANNOTATION_SUFFIX
+    found = {key.removesuffix(suffix): name for key, name in notes_of(template).items() if key.endswith(suffix)}
+    return tuple(sorted((provider, name) for provider, name in found.items() if provider != FIRST_NIC and name))
 
 
 def _attached(text: str) -> list[str]:
@@ -208,6 +217,7 @@ def deployment_view(deployment: Object) -> Workload:
         paused=bool(spec.get("paused")),
         switch=notes.get(SWITCH_ANNOTATION) or None,
         networks=_networks(metadata["namespace"], spec.get("template") or {}),
+        nic_switches=_nic_switches(spec.get("template")),
     )
 
 

@@ -14,7 +14,11 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_home import Nics
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_look import Eyes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._model import Eip, Holder, Ovn
-from ansible_collections.kubeovn.core.plugins.module_utils._objects import deployment_view, vm_view
+from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
+    deployment_view,
+    kept_addresses,
+    vm_view,
+)
 from support.eip_cases import ask, refusals, wish
 from support.eip_world import ROUTER_PORT, World
 
@@ -100,6 +104,37 @@ def test_a_machine_that_ran_and_one_that_never_did_are_refused_alike(ip: str | N
     assert len(told(stopped(nics, ip, networks=("default/second",)))) == 1
 
 
+@pytest.mark.parametrize(
+    ("switch", "subnets", "refused"),
+    [
+        ("vlan", SUBNETS, False),
+        ("shop", (*SUBNETS, named("shop", vpc="shop")), False),
+        ("nowhere", SUBNETS, False),
+        ("four", SUBNETS, True),
+        ("four", (OVERLAY, named("four")), True),
+        (None, (*SUBNETS, named("third", provider=PROVIDER, vlan="outside")), False),  # one of two, and nobody knows
+    ],
+)
+def test_the_subnet_that_a_template_names_for_a_further_nic_decides(
+    switch: str | None, subnets: Sequence[Object], refused: bool
+) -> None:
+    chosen = ((PROVIDER, switch),) if switch else ()
+    nics = nics_of(subnets, [definition("second", KUBE_OVN)])
+    found = told(stopped(nics, networks=("default/second",), nic_switches=chosen))
+    assert len(found) == refused
+
+
+def test_which_subnets_a_template_names_for_further_nics() -> None:
+    suffix = ".kubernetes.io/logical_switch"
+    notes = {f"{PROVIDER}{suffix}": "vlan", f"ovn{suffix}": "four", f"a.b.ovn{suffix}": "", "other": "x"}
+    own = {
+        "metadata": {"namespace": "default", "name": "vm"},
+        "spec": {"template": {"metadata": {"annotations": notes}}},
+    }
+    for view in (vm_view(own, None), deployment_view(own)):
+        assert (view.nic_switches, view.switch) == (((PROVIDER, "vlan"),), "four")
+
+
 def test_a_pod_that_is_there_tells_more_than_its_template() -> None:
     world = World()
     holder = world.add_vm("vm", "10.253.0.9")
@@ -173,13 +208,35 @@ def test_a_default_subnet_of_both_families_is_refused_unless_labels_may_choose_a
     assert len(told(stopped(nics_of([both], None)))) == 1
     chosen = named("chosen", cidrBlock="10.250.0.0/24", namespaceSelectors=[{"matchLabels": {"team": "a"}}])
     assert told(stopped(nics_of([both, chosen], None))) == []
+    listing = named("listing", cidrBlock="fd00:7::/64", namespaces=["default"])
+    assert told(stopped(nics_of([OVERLAY, listing, chosen], None))) == []
+
+
+def kept(*ips: Object, **more: Any) -> Observed:
+    """A machine that is off, for which Kube-OVN keeps these addresses."""
+    return replace(stopped(nics_of(SUBNETS, None, ips), **more), kept=kept_addresses(ips, SUBNETS))
+
+
+def ip_object(name: str, subnet: str, v4: str, v6: str = "") -> Object:
+    return named(name, namespace="default", podName="vm", subnet=subnet, v4IpAddress=v4, v6IpAddress=v6)
+
+
+FIRST = ip_object("vm.default", "ovn-default", "10.253.0.9")
 
 
 def test_the_address_that_is_kept_for_a_machine_tells_more_than_its_subnet() -> None:
-    assert told(stopped(nics_of(SUBNETS, None), "10.253.0.9", switch="dual")) == []
-    seen = stopped(nics_of(SUBNETS, None), "10.253.0.9")
-    both = replace(seen, kept={**(seen.kept or {}), "fd00:253::9": ("default", "vm")})
-    assert "will have an IPv6 address (10.253.0.9, fd00:253::9)" in told(both)[0]
+    both = ip_object("vm.default", "dual", "10.252.0.9", "fd00:252::9")
+    assert told(kept(FIRST)) == told(kept(FIRST, switch="dual")) == told(kept(both, switch="four")) == []
+    assert "will have an IPv6 address (10.252.0.9, fd00:252::9)" in told(kept(both))[0]
+    assert "will have an IPv6 address" in told(kept(both, switch="dual"))[0]
+    wired = ip_object("vm.default", "vlan", "10.4.18.9")
+    assert "will be on a provider network itself (Subnet vlan, 10.4.18.0/24)" in told(kept(wired))[0]
+
+
+def test_what_is_kept_for_a_further_nic_of_a_machine_is_no_reason() -> None:
+    """As of one that is in a VLAN of both families, too: its first NIC is served, and no rule is of the other."""
+    further = ip_object(f"vm.default.{PROVIDER}", "vlan", "10.4.18.9", "fd00:18::9")
+    assert told(kept(FIRST, further)) == told(kept(further)) == []
 
 
 # --- what the look reads for it ---------------------------------------------------------------------------------------
@@ -201,11 +258,12 @@ class Api:
         }
         self.holders = [Holder("VirtualMachine", "default", name) for name in names]
         self.status = status
+        self.narrow = False  # whether single namespaces' are shown all the same
         self.asked: list[str] = []
 
-    def list(self, resource: Resource, _namespace: str | None = None) -> Sequence[Object]:
+    def list(self, resource: Resource, namespace: str | None = None) -> Sequence[Object]:
         self.asked.append(resource.plural)
-        if resource.plural == NADS and self.status:
+        if resource.plural == NADS and self.status and (namespace is None or not self.narrow):
             raise ClusterError("no", self.status)
         return self.objects.get(resource.plural, [])
 
@@ -243,4 +301,12 @@ def test_without_definitions_their_subnets_have_to_do(status: int, said: int) ->
     observed = seen(Api(["second"], status=status))
     assert len(observed.unseen) == said
     assert all(text.startswith(NADS) for text in observed.unseen)
+    assert len(told(observed)) == 1
+
+
+def test_definitions_of_some_namespaces_only_are_said_to_be_so() -> None:
+    api = Api(["second"], status=403)
+    api.narrow = True
+    observed = seen(api)
+    assert observed.unseen == (f"{NADS} of other namespaces: only the Subnets tell which NICs come of them",)
     assert len(told(observed)) == 1

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils import _eip_reach
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Objects
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_verify import unfinished
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import Finding
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import gateway_findings
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import link_findings
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     Eip,
     GatewayChassis,
@@ -263,3 +265,33 @@ def test_a_holder_in_a_custom_vpc_that_does_not_run_is_reached_by_nobody_and_tha
     assert found(ovn(redirects={})(idle), eip) == []
     unread = replace(seen, objects=replace(seen.objects, bound=None))  # type: ignore[type-var]
     assert found(ovn(redirects={})(unread), eip) == []
+
+
+def test_whose_router_port_an_eip_needs_is_told_by_its_object_without_a_look_at_all_subnets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen, eip = shop()
+    asked: list[str] = []
+    monkeypatch.setattr(Objects, "subnet_for", lambda _self, address, _vpc: asked.append(address))
+    (problem,) = found(ovn(other_ports=())(seen), eip)
+    assert problem.text == "there is no router port shop-external"
+    assert not asked
+
+
+def test_the_switch_is_judged_by_its_ports_to_one_vpc_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A VPC more is a port more, and a verdict more: with all ports in each of them the work grew by the square."""
+    seen, eip = shop()
+    own = replace(PATCH, name="external-shop", options={"router-port": "shop-external"}, enabled=False)
+    others = [replace(own, name=f"external-{n}", options={"router-port": f"{n}-external"}) for n in range(100)]
+    looked: list[int] = []
+
+    def counted(one: Ovn, *more: Any) -> list[Finding]:
+        looked.append(len(one.switch_ports))
+        return link_findings(one, *more)
+
+    monkeypatch.setattr(_eip_reach, "link_findings", counted)
+    full = ovn(switch_ports=(*others, LOCALNET, PATCH, own))
+    (problem,) = found(full(seen), eip)
+    assert problem.text == "port external-shop of switch external is disabled"
+    assert found(full(healthy())) == []
+    assert looked == [2, 2]
