@@ -310,3 +310,11 @@ def test_definitions_of_some_namespaces_only_are_said_to_be_so() -> None:
     observed = seen(api)
     assert observed.unseen == (f"{NADS} of other namespaces: only the Subnets tell which NICs come of them",)
     assert len(told(observed)) == 1
+
+
+def test_the_look_tells_what_is_kept_for_the_first_nic() -> None:
+    api = Api([])
+    api.objects["ips"] = [ip_object("vm.default", "dual", "10.252.0.9", "fd00:252::9")]
+    assert "will have an IPv6 address (10.252.0.9, fd00:252::9)" in told(seen(api))[0]
+    api.objects["ips"] = [FIRST, ip_object(f"vm.default.{PROVIDER}", "vlan", "10.4.18.9", "fd00:18::9")]
+    assert told(seen(api)) == []
