@@ -116,7 +116,7 @@ class Nics:
         known = (self.by_kube_ovn or {}).get(network)
         if provider in switches:
             chosen = self.subnets.get(switches[provider])
-            own = [chosen] if chosen else []
+            own: Sequence[Net] = [chosen] if chosen else []
         else:
             own = self._of_provider.get(provider, [])
             if not own:
@@ -152,7 +152,8 @@ def _kept(ips: Iterable[Object], nets: Mapping[str, Net]) -> Iterable[tuple[tupl
     """Kube-OVN names the IP object of a first NIC after its holder alone, that of a further one after the NIC, too."""
     for one in ips:
         spec = one.get("spec") or {}
-        namespace, name, net = spec.get("namespace"), spec.get("podName"), nets.get(spec.get("subnet") or "")
+        namespace, name = spec.get("namespace") or "", spec.get("podName") or ""
+        net = nets.get(spec.get("subnet") or "")
         if net and one["metadata"]["name"] == f"{name}.{namespace}":
             addresses = [spec.get("v4IpAddress") or "", spec.get("v6IpAddress") or ""]
             yield (namespace, name), Kept(net, frozenset(text for text in addresses if text))
