@@ -92,6 +92,7 @@ OVN_EIPS = Resource("kubeovn.io", "v1", "ovn-eips", False)
 VLANS = Resource("kubeovn.io", "v1", "vlans", False)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", True)
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", True)
+DEFINITIONS = Resource("k8s.cni.cncf.io", "v1", "network-attachment-definitions", True)
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", True)
 
 ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", False)

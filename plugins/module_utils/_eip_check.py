@@ -33,6 +33,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
 GATEWAY_HINT = "configure it first: kubeovn.core.ovn_external_gw"
 RELEASE_HINT = "release it there first (state: absent), take it with reassign: true, or choose another address"
 LEASE_HINT = "somebody has written in it: repair or delete it, or choose another address"
+IPV4_HINT = "an EIP needs an IPv4 pod"
+ONE_NIC_HINT = "an EIP needs a pod with one NIC there"
+UNDERLAY_HINT = "it has an address of a physical network already"
 TAKE_HINT = "release it there first, or choose another address: reassign takes it from holders only"
 
 
@@ -237,10 +240,16 @@ def _holder_problems(eip: Eip, site: Site) -> list[Problem]:
     if workload and workload.paused and not site.by_objects(eip) and workload.template(eip.kind) != eip.address:
         text = f"{holder} is paused, so that no pod of it would get what its template says"
         return [Problem(path, text, f"kubectl -n {holder.namespace} rollout resume deployment {holder.name}")]
-    if workload and not site.by_objects(eip) and (elsewhere := _elsewhere(path, workload, eip, site)):
-        return [elsewhere]
-    pods = [] if site.by_objects(eip) else site.pods_of(holder)
-    return [problem for pod in pods for problem in _network_problems(path, pod)]
+    return [] if site.by_objects(eip) else _unserved_problems(path, eip, site)
+
+
+def _unserved_problems(path: str, eip: Eip, site: Site) -> list[Problem]:
+    """Holders whose network, now or when they have a pod, Kube-OVN's annotations do not serve."""
+    workload = site.workloads.get(eip.holder)
+    unserved = (_elsewhere(path, workload, eip, site) or _unserved(path, workload, site)) if workload else None
+    if unserved:
+        return [unserved]
+    return [problem for pod in site.pods_of(eip.holder) for problem in _network_problems(path, pod)]
 
 
 def _elsewhere(path: str, workload: Workload, eip: Eip, site: Site) -> Problem | None:
@@ -254,6 +263,31 @@ def _elsewhere(path: str, workload: Workload, eip: Eip, site: Site) -> Problem |
     where = f"will be in VPC {vpc}" if vpc else "may be in a VPC of its own"
     text = f"{eip.holder} has had no address from Kube-OVN yet, and {where}, where the annotation does nothing"
     return Problem(path, text, "start it once: its EIP is made of objects then")
+
+
+def _unserved(path: str, workload: Workload, site: Site) -> Problem | None:
+    """Why the pod that a holder does not have yet will be one that Kube-OVN's annotations do not serve."""
+    holder, nics = workload.holder, site.observed.nics
+    if nics is None or site.pods_of(holder):
+        return None
+    if providers := nics.further(workload.networks, dict(workload.nic_switches)):
+        text = f"{holder} will have more NICs in {DEFAULT_VPC} ({', '.join(providers)}): the annotation would hit each"
+        return Problem(path, text, ONE_NIC_HINT)
+    known, own = site.logical_addresses(holder), nics.kept.get((holder.namespace, holder.name))
+    # What is kept for further NICs, as of a VLAN, counts as little as it does of a pod; and what is kept elsewhere than
+    # the template says, nobody knows whether it will be taken.
+    stays = own is not None and workload.switch in (None, own.net.name)
+    kept = [address for address in known if own and stays and address in own.addresses]
+    there = (own.net,) if own and kept else ()
+    nets = there if known else nics.first(workload.namespace, workload.switch)
+    places = ", ".join(f"Subnet {net.name}, {net.cidr}" for net in nets)
+    if any(":" in address for address in kept) or (nets and not kept and all(net.has_ipv6 for net in nets)):
+        text = f"{holder} will have an IPv6 address ({', '.join(kept) or places}): Kube-OVN's reroute policy never"
+        return Problem(path, f"{text} matches an IPv6 or dual-stack pod", IPV4_HINT)
+    if nets and all(net.underlay for net in nets):
+        text = f"{holder} will be on a provider network itself ({places}), not on the overlay: no router translates"
+        return Problem(path, f"{text} for it", UNDERLAY_HINT)
+    return None
 
 
 def _passing(path: str, pod: PodView, site: Site) -> Problem | None:
@@ -287,13 +321,13 @@ def _network_problems(path: str, pod: PodView) -> list[Problem]:
         return [Problem(path, text, "use OvnEip and OvnFip there")]
     if pod.underlay:
         text = f"{name} is on provider network {pod.underlay} itself, not on the overlay: no router translates for it"
-        return [Problem(path, text, "it has an address of a physical network already")]
+        return [Problem(path, text, UNDERLAY_HINT)]
     if pod.has_ipv6:
         text = f"{name} has address {pod.ip}: Kube-OVN's reroute policy never matches an IPv6 or dual-stack pod"
-        return [Problem(path, text, "an EIP needs an IPv4 pod")]
+        return [Problem(path, text, IPV4_HINT)]
     if pod.extra_nics:
         text = f"{name} has more NICs in {DEFAULT_VPC} ({', '.join(pod.extra_nics)}): the annotation would hit each"
-        return [Problem(path, text, "an EIP needs a pod with one NIC there")]
+        return [Problem(path, text, ONE_NIC_HINT)]
     return []
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.kubeovn.core.plugins.module_utils._claims import claims_of
 from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
     CONFIG_MAPS,
+    DEFINITIONS,
     DEPLOYMENTS,
     IPS,
     LEASES,
@@ -34,7 +35,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._cluster import (
 )
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import wants_kept
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_home import homes_of
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_home import homes_of, nics_of
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_apply import LISTS, objects_seen, read_routers
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import MANAGED_BY, MANAGED_LABEL
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_outside import lone, outside_mentions
@@ -65,6 +66,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils._objects import (
 Objects = list[dict[str, Any]]
 ABSENT = 404
 FORBIDDEN = 403
+NARROW_NICS = "of other namespaces: only the Subnets tell which NICs come of them"
 NARROW = "of other namespaces: who else has an address is seen by its claim only"
 
 
@@ -119,7 +121,8 @@ class Eyes:
         if wants_objects(desired, observed, made, whole):
             observed = self._with_objects(observed, desired, distributed)
         observed = self._with_declared(observed) if wishes.state == "pruned" else observed
-        observed = self._with_kept(observed, desired) if whole or wants_kept(desired, wishes, observed) else observed
+        if whole or wants_kept(desired, wishes, observed):
+            observed = self._with_kept(observed, desired, wishes)
         away = observed.homes.elsewhere if observed.homes and observed.objects is None else ()
         if any((eip.holder.namespace, eip.holder.name) in away for eip in desired if eip.backend == AUTO):
             observed = self._with_objects(observed, desired, distributed)
@@ -135,7 +138,7 @@ class Eyes:
         kinds = (PODS, VMS, VMIS, DEPLOYMENTS)
         calls: list[Callable[[], Any]] = [partial(self._wide, kind, namespaces, narrow) for kind in kinds]
         calls += [partial(self._optional, kind, unseen) for kind in (NODES, OVN_EIPS)]
-        calls.append(partial(self._stateful_sets, namespaces, unseen))
+        calls.append(partial(self._tolerated, STATEFUL_SETS, namespaces, unseen))
         # First: a machine that is made and claimed meanwhile must not look like one that is gone.
         leases = cluster.list(LEASES, self.claims_namespace)
         answers = cluster.together([*calls, partial(self._config, unseen)])
@@ -155,17 +158,17 @@ class Eyes:
         answers = [self._known(kind, namespace) for namespace in namespaces]
         return None if None in answers else [item for answer in answers for item in answer or ()]
 
-    def _stateful_sets(self, namespaces: Sequence[str], unseen: list[str]) -> Objects | None:
-        """As much as this identity may list of what has no EIP itself, and may name one in its template."""
+    def _tolerated(self, kind: Resource, namespaces: Sequence[str], unseen: list[str]) -> Objects | None:
+        """As much as this identity may list of what has no EIP itself, though it has a say in EIPs."""
         narrow: list[str] = []
         try:
-            found = self._wide(STATEFUL_SETS, namespaces, narrow)
+            found = self._wide(kind, namespaces, narrow)
         except ClusterError as error:
             if error.status != FORBIDDEN:
                 raise
-            unseen.append(f"{STATEFUL_SETS.plural}: this identity may not list them")
+            unseen.append(f"{kind.plural}: this identity may not list them")
             return None
-        unseen += [f"{kind} {NARROW}" for kind in narrow]
+        unseen += [f"{kind.plural} {NARROW_NICS if kind is DEFINITIONS else NARROW}"] if narrow else []
         return found
 
     def _known(self, kind: Resource, namespace: str | None) -> Objects | None:
@@ -244,16 +247,27 @@ class Eyes:
         routes = spec.get("staticRoutes") or []
         return replace(observed, declared_routes=frozenset(str(route.get("cidr") or "") for route in routes))
 
-    def _with_kept(self, observed: Observed, desired: Sequence[Eip]) -> Observed:
+    def _definitions(
+        self, site: Site, desired: Sequence[Eip], wishes: Wishes, unseen: list[str]
+    ) -> Sequence[Mapping[str, Any]] | None:
+        """NetworkAttachmentDefinitions, where a template names some and no pod shows yet what comes of them."""
+        holders = [eip.holder for eip in desired] or list(site.workloads)
+        idle = [one for one in holders if one in site.workloads and not site.pods_of(one)]
+        if wishes.state != "present" or not any(site.workloads[one].networks for one in idle):
+            return None
+        return self._tolerated(DEFINITIONS, sorted({one.namespace for one in idle}), unseen)
+
+    def _with_kept(self, observed: Observed, desired: Sequence[Eip], wishes: Wishes) -> Observed:
         unseen: list[str] = []
         ips = self._optional(IPS, unseen) or []
         subnets = self._optional(SUBNETS, unseen) or []
-        site, hidden = Site(observed), list[str]()
+        site, hidden, hidden_nics = Site(observed), list[str](), list[str]()
         strangers = any(not site.has_address(eip.holder) for eip in desired)
         others = strangers and any(
             (item.get("spec") or {}).get("vpc") not in (None, "", DEFAULT_VPC) for item in subnets
         )
         vpcs = (self._optional(VPCS, hidden) or []) if others else []
+        nics = None if unseen else nics_of(subnets, self._definitions(site, desired, wishes, hidden_nics), ips)
         apart = {item["metadata"]["name"] for item in subnets if _is_apart(item.get("spec") or {})}
         specs = [item.get("spec") or {} for item in ips]
         addresses = tuple(one.get("v4IpAddress") or "" for one in specs if one.get("subnet") not in apart)
@@ -263,7 +277,8 @@ class Eyes:
             ips=tuple(address for address in addresses if address),
             overlays=overlay_networks(subnets),
             homes=homes_of(subnets, vpcs, ips) if others and not (unseen or hidden) else None,
-            unseen=(*observed.unseen, *unseen, *hidden),
+            nics=nics,
+            unseen=(*observed.unseen, *unseen, *hidden, *hidden_nics),
         )
 
 

@@ -210,9 +210,6 @@ def _not_attached(request: Request, seen: Objects) -> Iterable[tuple[str, str]]:
         former = rule.resource == RULES[request.kind] and seen.address_of(rule) != request.address
         if rule.managed and former:
             yield f"{rule} of its former EIP is still there", _deleting_hint(rule.deleting)
-    port = seen.port_of(request.holder)
-    if wanted and seen.bound is not None and port in seen.bound and seen.bound[port] is None:
-        yield f"logical port {port} is bound to no chassis", "does ovn-controller run on its node?"
 
 
 def _not_there(wanted: Wanted, match: RuleView | None, mine: Sequence[RuleView], seen: Objects) -> tuple[str, str]:

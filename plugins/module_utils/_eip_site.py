@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import TypeVar
 
-from ansible_collections.kubeovn.core.plugins.module_utils._eip_home import Homes
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_home import Homes, Nics
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects_site import Objects
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     AUTO,
@@ -85,6 +85,7 @@ class Observed:
     namespaces: frozenset[str] | None = None  # the only ones whose pods and machines may be seen; None: all of them
     outside: tuple[tuple[str, Mention], ...] = ()  # addresses that objects name which are no holders
     homes: Homes | None = None  # where those will be that have no address yet, read together with `kept`
+    nics: Nics | None = None  # what those will have that have no pod, read together with `kept`
     objects: Objects | None = None  # OvnEips and what uses them; None: not read, since no holder is in a custom VPC
 
 

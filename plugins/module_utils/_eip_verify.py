@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from ansible_collections.kubeovn.core.plugins.module_utils._eip import busy_rivals, is_unrouting
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_assign import Wishes
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_check import holds
+from ansible_collections.kubeovn.core.plugins.module_utils._eip_reach import Reach
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed, Site, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_vpc import Leavers, leavers, objects_left
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
@@ -36,11 +37,13 @@ Found = Iterable[tuple[str, str]]
 
 def unfinished(desired: Sequence[Eip], wishes: Wishes, observed: Observed) -> dict[str, list[Problem]]:
     """What is still not as asked, by the option's path; nothing of an EIP that is as asked."""
-    site, leaving = Site(observed), leavers(desired, wishes)
+    site, leaving, reach = Site(observed), leavers(desired, wishes), Reach(observed)
     found: dict[str, list[Problem]] = {}
     for eip in desired:
         check = (
-            _not_attached(eip, wishes, site) if wishes.state == "present" else _not_detached(eip, wishes, site, leaving)
+            _not_attached(eip, wishes, site, reach)
+            if wishes.state == "present"
+            else _not_detached(eip, wishes, site, leaving)
         )
         name = f"{eip.address or 'EIP'} of {eip.holder}"
         problems = [Problem(name, text, hint) for text, hint in check]
@@ -57,7 +60,7 @@ def site_warnings(desired: Sequence[Eip], observed: Observed) -> list[str]:
     return [f"{text}, since Kube-OVN alone may say that it has routed a pod"]
 
 
-def _not_attached(eip: Eip, wishes: Wishes, site: Site) -> Found:
+def _not_attached(eip: Eip, wishes: Wishes, site: Site, reach: Reach) -> Found:
     holder, address, kind = eip.holder, eip.address or "", eip.kind
     if not site.exists(holder):
         yield "it is gone", "it was there when the run began: who deleted it?"
@@ -67,11 +70,12 @@ def _not_attached(eip: Eip, wishes: Wishes, site: Site) -> Found:
     if site.by_objects(eip):
         yield from _claim_missing(eip, site)
         yield from objects_left(eip, wishes, site, frozenset())
+        yield from reach.of_objects(eip, site)
         return
     for reason in holds(eip, wishes, site):
         yield f"{address} is held by {reason}", "another run or person took it at the same time"
     yield from _claim_missing(eip, site)
-    yield from _objects_not_attached(eip, site)
+    yield from _objects_not_attached(eip, site, reach)
     for rule in site.own_rules(holder, kind):
         if rule.external_ip != address:
             yield f"NAT rule {rule.external_ip} -> {rule.logical_ip} of its former EIP is still there", LATE_HINT
@@ -83,7 +87,7 @@ def _claim_missing(eip: Eip, site: Site) -> Found:
         yield f"there is no claim of {eip.holder} on {eip.address}", "who deleted its Lease?"
 
 
-def _objects_not_attached(eip: Eip, site: Site) -> Found:
+def _objects_not_attached(eip: Eip, site: Site, reach: Reach) -> Found:
     """What of the holder's objects does not have the address: template, instance, pods."""
     holder, address, kind = eip.holder, eip.address or "", eip.kind
     workload = site.workloads.get(holder)
@@ -96,7 +100,7 @@ def _objects_not_attached(eip: Eip, site: Site) -> Found:
         hint = "is KubeVirt's virt-controller running?" if holder.kind == "VirtualMachine" else "it has ended"
         yield "it has no live pod", hint
     for pod in pods:
-        yield from _pod_not_attached(pod, eip, site)
+        yield from _pod_not_attached(pod, eip, site, reach)
 
 
 def _must_run(eip: Eip, site: Site) -> bool:
@@ -105,7 +109,7 @@ def _must_run(eip: Eip, site: Site) -> bool:
     return workload.running if workload.kind == "VirtualMachine" else workload.replicas > 0
 
 
-def _pod_not_attached(pod: PodView, eip: Eip, site: Site) -> Found:
+def _pod_not_attached(pod: PodView, eip: Eip, site: Site, reach: Reach) -> Found:
     name, address, kind = f"pod {pod.namespace}/{pod.name}", eip.address or "", eip.kind
     if pod.asks(kind) != address:
         copied = ANNOTATIONS[kind] in site.observed.synced and eip.holder.kind == "VirtualMachine"
@@ -136,20 +140,8 @@ def _pod_not_attached(pod: PodView, eip: Eip, site: Site) -> Found:
             f"a policy must reroute ip4.src == {pod.ip} via {site.observed.next_hop}, seen: {seen}",
             _routing_hint(site.observed),
         )
-    yield from _not_reached(pod, site)
-
-
-def _not_reached(pod: PodView, site: Site) -> Found:
-    """Whether packets find the pod, and the gateway: neither a rule nor a policy tells."""
-    observed = site.observed
-    if pod.logical_port not in observed.ovn.bound_ports:
-        hint = f"does ovn-controller run on {pod.node}, and has its CNI plugged the pod?"
-        yield f"logical port {pod.logical_port} is bound to no chassis", hint
-    dead = next((node for node in observed.nodes if node.name == pod.node and not node.ready), None)
-    if dead:
-        yield f"its node {dead.name} is not Ready", f"kubectl describe node {dead.name}"
-    if observed.ovn.router_port and observed.ovn.router_port.gateway_chassis and not observed.ovn.active_chassis:
-        yield "no gateway holds the router port", "kubeovn.core.ovn_external_gw says which one is at fault, and why"
+    own = [rule for rule in site.rules_by_logical.get(pod.ip, []) if rule.external_ip == address]
+    yield from reach.of_pod(pod, next(iter(own), None))
 
 
 def _routing_hint(observed: Observed) -> str:

@@ -32,7 +32,7 @@ def gateway_findings(
     if ovn.router_port is None:
         return found
     rows = ovn.router_port.gateway_chassis
-    of_row = {row: node_of(row, ovn, nodes) for row in rows}
+    of_row = nodes_by_row(rows, ovn, nodes)
     asked = _wanted(config, nodes, [node.name for node in of_row.values() if node])
     alive = [row for row, node in of_row.items() if node is not None and node.ready and registered(row, ovn)]
     repair = gateway_task(config)
@@ -112,11 +112,19 @@ def _wanted(config: Mapping[str, str] | None, nodes: Sequence[GatewayNode], ther
     return [*(name for name in there if name in labelled), *sorted(labelled - set(there))]
 
 
-def node_of(row: GatewayChassis, ovn: Ovn, nodes: Sequence[GatewayNode]) -> GatewayNode | None:
-    """The node of a gateway chassis: by its annotation, else by the host name that the chassis reports."""
-    hosts = {one.name: one.hostname for one in ovn.chassis}
-    by_chassis = next((node for node in nodes if node.chassis == row.chassis), None)
-    return by_chassis or next((node for node in nodes if node.name == hosts.get(row.chassis)), None)
+def nodes_by_row(
+    rows: Sequence[GatewayChassis], ovn: Ovn, nodes: Sequence[GatewayNode]
+) -> dict[GatewayChassis, GatewayNode | None]:
+    """The node of each gateway chassis."""
+    known = owners(ovn, nodes)
+    return {row: known.get(row.chassis) for row in rows}
+
+
+def owners(ovn: Ovn, nodes: Sequence[GatewayNode]) -> dict[str, GatewayNode]:
+    """The node of each chassis: by its annotation, else by the host name that the chassis reports."""
+    named = {node.name: node for node in nodes}
+    hosts = {one.name: named[one.hostname] for one in ovn.chassis if one.hostname in named}
+    return hosts | {node.chassis: node for node in reversed(nodes) if node.chassis}
 
 
 def registered(row: GatewayChassis, ovn: Ovn) -> bool:

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Site, is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import Finding, gateway_task
-from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import node_of, registered
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import nodes_by_row, registered
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     GatewayChassis,
     GatewayNode,
@@ -34,7 +34,7 @@ def link_findings(
 ) -> list[Finding]:
     """What is wrong between the router port and the physical network, on gateways that live."""
     rows = ovn.router_port.gateway_chassis if ovn.router_port else ()
-    nodes_of = {row: node_of(row, ovn, nodes) for row in rows}
+    nodes_of = nodes_by_row(rows, ovn, nodes)
     alive = {row: node for row, node in nodes_of.items() if node and node.ready and registered(row, ovn)}
     found = [*_unmapped(ovn, alive, config), *_links(alive, config, sides), *_bfd(ovn, alive, config, sides)]
     for port in ovn.switch_ports if rows else ():

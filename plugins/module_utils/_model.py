@@ -28,11 +28,13 @@ EIP_ANNOTATION = "ovn.kubernetes.io/eip"
 ROUTED_ANNOTATION = "ovn.kubernetes.io/routed"
 MAC_ANNOTATION = "ovn.kubernetes.io/mac_address"
 ADDRESS_ANNOTATION = "ovn.kubernetes.io/ip_address"
+NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"  # multus': what more NICs a pod has
 ADDRESS_ANNOTATION_SUFFIX = ".kubernetes.io/ip_address"  # after the provider of another NIC
 SNAT_ANNOTATION = "ovn.kubernetes.io/snat"
 NORTH_GATEWAY_ANNOTATION = "ovn.kubernetes.io/north_gateway"
 VPC_ANNOTATION_SUFFIX = ".kubernetes.io/logical_router"  # after a NIC's provider, "ovn" for the first one
 SWITCH_ANNOTATION = "ovn.kubernetes.io/logical_switch"
+SWITCH_ANNOTATION_SUFFIX = ".kubernetes.io/logical_switch"  # after the provider of another NIC
 VM_ANNOTATION = "ovn.kubernetes.io/virtualmachine"
 REROUTE_PRIORITY = 29250
 WARM_UP = "kubeovn-core-warm-up"  # a router that has OVN watch tunnels before they matter; gone when a run ends
@@ -234,6 +236,7 @@ class Ovn:
     holder_ports: Mapping[str, HolderPort] = field(default_factory=dict)  # of NAT rows' logical_ip, when asked for
     foreign_rules: tuple[NatRule, ...] = ()  # NAT rows of other routers
     routes: tuple[SourceRoute, ...] = ()
+    redirects: Mapping[str, str | None] = field(default_factory=dict)  # cr-<router port> -> chassis that holds it
 
     @property
     def network(self) -> str:
@@ -347,6 +350,8 @@ class Workload:
     paused: bool = False  # whether a changed template waits for somebody to resume it
     labels: tuple[tuple[str, str], ...] = ()  # a machine's own and its template's
     switch: str | None = None  # the Subnet that its template names
+    networks: tuple[str, ...] = ()  # NetworkAttachmentDefinitions that its template names, as namespace/name
+    nic_switches: tuple[tuple[str, str], ...] = ()  # provider -> the Subnet that its template names for that NIC
 
     @property
     def holder(self) -> Holder:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import is_eip_rule
 from ansible_collections.kubeovn.core.plugins.module_utils._findings import Finding
-from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import node_of
+from ansible_collections.kubeovn.core.plugins.module_utils._findings_gateways import nodes_by_row
 from ansible_collections.kubeovn.core.plugins.module_utils._findings_nodes import peer_states
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     ANNOTATIONS,
@@ -83,7 +83,7 @@ def _holder(one: Holder) -> dict[str, str]:
 def gateways(seen: Seen) -> list[dict[str, Any]]:
     """The router port's gateway chassis, highest priority first."""
     rows = seen.ovn.router_port.gateway_chassis if seen.ovn.router_port else ()
-    nodes = {row: node for row in rows if (node := node_of(row, seen.ovn, seen.nodes))}
+    nodes = {row: node for row, node in nodes_by_row(rows, seen.ovn, seen.nodes).items() if node}
     return [_gateway(row, nodes, seen) for row in rows]
 
 

@@ -140,6 +140,7 @@ class Northbound(Writes):
             holder_ports={ip: replace(port, chassis=bound.get(port.name)) for ip, port in found.items()},
             foreign_rules=foreign_rules,
             routes=tuple(sorted(by_source, key=lambda one: (one.ip_prefix, one.uuid))),
+            redirects=holders_of,
         )
 
     def holder_port(self, name: str) -> HolderPort | None:

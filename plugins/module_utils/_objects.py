@@ -24,10 +24,12 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     EIP_ANNOTATION,
     GATEWAY_LABEL,
     MAC_ANNOTATION,
+    NETWORKS_ANNOTATION,
     NORTH_GATEWAY_ANNOTATION,
     ROUTED_ANNOTATION,
     SNAT_ANNOTATION,
     SWITCH_ANNOTATION,
+    SWITCH_ANNOTATION_SUFFIX,
     VM_ANNOTATION,
     VPC_ANNOTATION_SUFFIX,
     GatewayNode,
@@ -158,7 +160,34 @@ def vm_view(vm: Object, vmi: Object | None) -> Workload:
         instance_snat=notes_of(vmi).get(SNAT_ANNOTATION) or None,
         labels=tuple(sorted((_labels_of(vm) | _labels_of(template)).items())),
         switch=notes_of(template).get(SWITCH_ANNOTATION) or None,
+        networks=_networks(metadata["namespace"], template),
+        nic_switches=_nic_switches(template),
     )
+
+
+def _networks(namespace: str, template: Object) -> tuple[str, ...]:
+    """The NetworkAttachmentDefinitions of a template's further NICs. What replaces the first NIC is none of them."""
+    networks = [one.get("multus") or {} for one in (template.get("spec") or {}).get("networks") or []]
+    names = [str(one.get("networkName") or "") for one in networks if not one.get("default")]
+    names += _attached(notes_of(template).get(NETWORKS_ANNOTATION, ""))
+    return tuple(dict.fromkeys(name if "/" in name else f"{namespace}/{name}" for name in names if name))
+
+
+def _nic_switches(template: Object | None) -> tuple[tuple[str, str], ...]:
+    """The Subnets that a template names for its further NICs, by their providers."""
+    suffix = SWITCH_ANNOTATION_SUFFIX
+    found = {key.removesuffix(suffix): name for key, name in notes_of(template).items() if key.endswith(suffix)}
+    return tuple(sorted((provider, name) for provider, name in found.items() if provider != FIRST_NIC and name))
+
+
+def _attached(text: str) -> list[str]:
+    """The names in multus' annotation: NAMESPACE/NAME@INTERFACE with commas in between, or objects in JSON."""
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return [part.strip().partition("@")[0] for part in text.split(",")]
+    items = [one for one in parsed if isinstance(one, dict)] if isinstance(parsed, list) else []
+    return ["/".join(str(one[key]) for key in ("namespace", "name") if one.get(key)) for one in items]
 
 
 def _labels_of(obj: Object) -> dict[str, str]:
@@ -187,6 +216,8 @@ def deployment_view(deployment: Object) -> Workload:
         host_network=bool(((spec.get("template") or {}).get("spec") or {}).get("hostNetwork")),
         paused=bool(spec.get("paused")),
         switch=notes.get(SWITCH_ANNOTATION) or None,
+        networks=_networks(metadata["namespace"], spec.get("template") or {}),
+        nic_switches=_nic_switches(spec.get("template")),
     )
 
 

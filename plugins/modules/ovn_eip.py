@@ -15,7 +15,8 @@ description:
     rotates and releases them, and cleans up what Kube-OVN leaves behind.
   - Success means that OVN does it. There is exactly one NAT rule for external and overlay address, the policy that
     sends the holder's packets to the physical gateway is there, the holder's logical port is bound to a node that is
-    Ready, and a gateway holds the router port.
+    Ready, and a gateway that is Ready holds the router port, that of the holder's own VPC. What is not so at the
+    deadline is named for each address with its probable cause.
   - A virtual machine keeps its EIP over restart and migration. Template, instance and launcher pod are written, in
     that order.
   - An address belongs to one holder. It is claimed by a Lease before anything else is written, so that of several

@@ -6,18 +6,19 @@ The kill meets a write before it reached its server; in the longer runs also aft
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from support.eip_lab import Picture, gateway, machine, picture, pod, runs
+from support.eip_lab import CLAIMS, EIP, ROUTED, Picture, gateway, machine, picture, pod, runs
 from support.fleet import alone
 from support.killing import killed
 from support.lab import Lab
 from support.live import Live, eventually
 
-VM, POD = "killed-vm", "killed-pod"
+VM, POD, GONE = "killed-vm", "killed-pod", "killed-gone"
 ONE, TWO = "10.4.19.206", "10.4.19.207"
 POOL = f"{ONE}-{TWO}"
 SETTLED = 120  # seconds in which Kube-OVN has done its part, on a busy lab
@@ -32,15 +33,52 @@ def task(*eips: dict[str, str], **options: Any) -> Options:
 
 @dataclass(frozen=True)
 class Case:
-    """What is killed: a run, after others that made the state that it begins with."""
+    """What is killed: a run, after others, or what somebody did by hand, that made the state that it begins with."""
 
     name: str
     run: Options
     writes: int  # that many at least: fewer would mean that the kill misses some
     first: tuple[Options, ...] = field(default=())
+    by_hand: Callable[[Live], None] = field(default=lambda _live: None)
 
     def __str__(self) -> str:
         return self.name
+
+
+def annotated(live: Live) -> None:
+    """A site that was built by hand: each pod has its EIP, the machine's template and instance know nothing of it."""
+    launcher = live.launcher(VM)
+    assert launcher is not None
+    for name, address in ((launcher["metadata"]["name"], ONE), (POD, TWO)):
+        live.patch("pod", name, {"metadata": {"annotations": {EIP: address, ROUTED: None}}})
+    eventually(lambda: picture(live), _is_routed, SETTLED, "Kube-OVN makes both EIPs")
+
+
+def _is_routed(seen: Picture) -> bool:
+    notes = (seen["annotations"][f"Pod {name}"] for name in (VM, POD))
+    leads = [line.split(",")[1] for line in seen["rules"]]
+    return all(note.get(ROUTED) == "true" for note in notes) and {ONE, TWO} <= set(leads)
+
+
+def left_behind(live: Live) -> None:
+    """What is left of a pod and of a machine that are gone: claims, and for each a NAT row and Kube-OVN's policy."""
+    if live.get("namespace", CLAIMS) is None:
+        live.kubectl("create", "namespace", CLAIMS)
+    for kind, address, logical in (("Pod", ONE, "10.253.255.206"), ("VirtualMachine", TWO, "10.253.255.207")):
+        holder = [{"kind": kind, "namespace": "default", "name": GONE, "uid": "killed"}]
+        notes = {"address": address, "kind": "fip", "holders": json.dumps(holder)}
+        metadata = {
+            "name": f"eip-{address}",
+            "namespace": CLAIMS,
+            "labels": {"app.kubernetes.io/managed-by": "kubeovn.core"},
+            "annotations": {f"kubeovn.core/{key}": value for key, value in notes.items()},
+        }
+        spec = {"holderIdentity": f"{kind} default/{GONE}"}
+        live.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec})
+        live.nbctl("lr-nat-add", "ovn-cluster", "dnat_and_snat", address, logical)
+        policy = ("priority=29250", f'match="ip4.src == {logical}"', "action=reroute", 'nexthops="10.4.19.1"')
+        row = ("--", "--id=@row", "create", "Logical_Router_Policy", *policy, "external_ids:vendor=kube-ovn")
+        live.nbctl(*row, "--", "add", "Logical_Router", "ovn-cluster", "policies", "@row")
 
 
 ATTACHED = task({"vm": VM, "address": ONE})
@@ -64,10 +102,13 @@ CASES = (
     ),
     Case("source", SOURCE, writes=4),
     Case("release of the source", task({"vm": VM}, state="absent", kind="snat"), writes=4, first=(SOURCE,)),
+    Case("adopt", {"adopt": True, "wait_timeout": SETTLED}, writes=4, by_hand=annotated),
+    Case("prune", {"state": "pruned", "wait_timeout": SETTLED}, writes=3, by_hand=left_behind),
 )
 # Others write the same in the same order (tests/unit/test_eip_order.py): a change is a rotation to an address that is
 # named, and a release only deletes the claim after what detaching does. A source address is set as an EIP is.
 COVERED = frozenset({"change", "detach", "rotate again", "release of the source"})
+LONG = COVERED | {"adopt", "prune"}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +122,7 @@ def live(lab: Lab) -> Iterator[Live]:
         yield live
     finally:
         release()
+        succeed({"state": "pruned"})  # what a round that failed has left behind
         live.kubectl("delete", "vm,pod", "-n", "default", "--ignore-not-found", VM, POD, "--wait=true")
 
 
@@ -110,6 +152,7 @@ def begin(case: Case, live: Live, empty: Picture) -> None:
     comes(live, empty)
     for options in case.first:
         succeed(options)
+    case.by_hand(live)
 
 
 def comes(live: Live, wished: Picture) -> None:
@@ -119,7 +162,7 @@ def comes(live: Live, wished: Picture) -> None:
 
 @pytest.mark.parametrize("done", [False, pytest.param(True, marks=pytest.mark.full)], ids=["before", "after"])
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=pytest.mark.full if case.name in COVERED else (), id=case.name) for case in CASES]
+    "case", [pytest.param(case, marks=pytest.mark.full if case.name in LONG else (), id=case.name) for case in CASES]
 )
 def test_killed_at_each_write_and_run_again(live: Live, empty: Picture, case: Case, done: bool) -> None:
     begin(case, live, empty)

@@ -14,13 +14,28 @@ from typing import Any
 
 import pytest
 from support.commands import CommandFailed
-from support.eip_lab import EIP, GATEWAYS, ROUTED, WORKER, gateway, machine, noted, picture, pod, runs
+from support.eip_lab import (
+    EIP,
+    GATEWAYS,
+    ROUTED,
+    WORKER,
+    bound,
+    gateway,
+    gateway_rows,
+    machine,
+    noted,
+    picture,
+    pod,
+    runs,
+    unbound,
+)
 from support.fleet import alone
 from support.lab import Lab
 from support.live import Live, eventually
 
 VM, SET, PODS = "moves-vm", "moves-set", ("moves-one", "moves-two")
 ADDRESS, SECOND, THIRD = "10.4.19.170", "10.4.19.171", "10.4.19.172"
+PORT = "ovn-cluster-external"
 HELD = "lab.kubeovn.core/migration-held"  # what the lab's stand-in for virt-handler goes by
 # As virt-api's webhook would leave it: without the finalizer whoever deletes it cancels nothing.
 MIGRATION = {
@@ -139,14 +154,6 @@ def test_a_migration_whose_end_kube_ovn_overlooks_changes_nothing(bare: Live) ->
     finally:
         bare.nbctl("lsp-set-options", port)
         eventually(lambda: bound(bare, port), lambda found: found == (1, 0), SETTLED, "the port is bound")
-
-
-def bound(live: Live, port: str) -> tuple[int, int]:
-    """How many chassis, and how many additional ones, SB has a port bound to."""
-    columns = "--columns=chassis,additional_chassis"
-    found = json.loads(live.lab.run("sbctl", "--format=json", columns, "find", "Port_Binding", f"logical_port={port}"))
-    [[chassis, additional]] = ([int(value != ["set", []]) for value in row] for row in found["data"])
-    return chassis, additional
 
 
 def migrate(live: Live) -> None:
@@ -299,6 +306,69 @@ def test_the_vm_of_a_lost_node_takes_its_eip_to_another_node(bare: Live) -> None
     assert picture(bare) == before, "the node that is back brings nothing of the old instance"
 
 
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("rows", "texts"),
+    [
+        ((), [f"router port {PORT} has no gateway chassis"]),
+        (
+            (("nobody", 100),),
+            [f"no gateway holds router port {PORT}", "gateway chassis nobody: no node has this chassis"],
+        ),
+    ],
+    ids=["no gateway chassis", "no live gateway"],
+)
+def test_an_eip_that_no_gateway_forwards_fails_at_the_deadline(
+    bare: Live, rows: tuple[tuple[str, int], ...], texts: list[str]
+) -> None:
+    good({"vm": VM, "address": ADDRESS})
+    assert bare.answers(ADDRESS) == [62, 62, 62]
+    with gateway_rows(bare, PORT, *rows):
+        eventually(lambda: bare.ping(ADDRESS), lambda ttls: not ttls, SETTLED, f"{ADDRESS} is silent")
+        assert_named(bare, *texts)
+    assert bare.answers(ADDRESS) == [62, 62, 62]
+    assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+
+
+@pytest.mark.full
+def test_an_eip_whose_logical_port_is_bound_nowhere_fails_at_the_deadline(bare: Live) -> None:
+    good({"vm": VM, "address": ADDRESS})
+    assert bare.answers(ADDRESS) == [62, 62, 62]
+    with unbound(bare, f"{VM}.default"):
+        assert_named(bare, f"logical port {VM}.default is bound to no chassis")
+    assert bare.answers(ADDRESS) == [62, 62, 62]
+    assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+
+
+@pytest.mark.full
+def test_a_gateway_without_power_that_nobody_takes_over_from_is_named(bare: Live) -> None:
+    on_node(bare, WORKER)
+    good({"vm": VM, "address": ADDRESS})
+    with gateway_rows(bare, PORT, (GATEWAYS[0], 100)):
+        assert bare.answers(ADDRESS) == [62, 62, 62]
+        bare.lab.run("power", "off", GATEWAYS[0])
+        try:
+            eventually(lambda: _ready(bare, GATEWAYS[0]), lambda ready: not ready, 120, f"{GATEWAYS[0]} is NotReady")
+            assert_named(bare, f"router port {PORT} is held by {GATEWAYS[0]}, which is not Ready")
+        finally:
+            bare.lab.run("power", "on", GATEWAYS[0], timeout=300)
+            may_run_on(bare, None)
+        eventually(lambda: _ready(bare, GATEWAYS[0]), bool, RUNNING, f"{GATEWAYS[0]} is Ready")
+    eventually(lambda: bare.ping(ADDRESS), bool, RUNNING, f"{ADDRESS} answers again")
+    assert good({"vm": VM, "address": ADDRESS})["changed"] is False
+
+
+def assert_named(live: Live, *texts: str) -> None:
+    """A run has nothing to do and fails all the same: it says what keeps traffic away, and writes nothing."""
+    before, rows = picture(live), live.rule_ids()
+    said = eip({"vm": VM, "address": ADDRESS}, wait_timeout=10)
+    assert said["failed"]
+    assert said["changed"] is False
+    for text in texts:
+        assert text in said["msg"]
+    assert (picture(live), live.rule_ids()) == (before, rows)
+
+
 def on_node(live: Live, node: str) -> str:
     """The VM's pod, which is made anew on a node."""
     may_run_on(live, node)
@@ -316,8 +386,8 @@ def may_run_on(live: Live, node: str | None) -> None:
     live.patch("vm", VM, {"spec": {"template": {"spec": {"nodeSelector": selector}}}})
 
 
-def _ready(live: Live) -> bool:
-    conditions = (live.get("node", WORKER) or {})["status"]["conditions"]
+def _ready(live: Live, node: str = WORKER) -> bool:
+    conditions = (live.get("node", node) or {})["status"]["conditions"]
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 

@@ -183,6 +183,40 @@ def test_an_eip_of_a_pod_with_two_nics_is_given_to_the_second_one_and_all_of_it_
         assert good({"pod": POD}, state="absent")["changed"] is False
 
 
+@pytest.mark.full
+def test_a_stopped_machine_that_will_have_two_nics_is_refused_before_anything_is_written(clean: Live) -> None:
+    double = machine(VM, running=False)
+    spec = double["spec"]["template"]["spec"]
+    spec["networks"].append({"name": "second", "multus": {"networkName": SECOND}})
+    spec["domain"]["devices"]["interfaces"].append({"name": "second", "bridge": {}})
+    with second_network(clean):
+        clean.apply(double)
+        refused_unwritten(clean, f"will have more NICs in ovn-cluster ({PROVIDER}): the annotation would hit each")
+        clean.kubectl("delete", "vm", "-n", "default", VM, "--wait=true")
+
+
+@pytest.mark.full
+def test_a_stopped_machine_of_a_dual_stack_subnet_is_refused_before_anything_is_written(clean: Live) -> None:
+    dual = machine(VM, running=False)
+    dual["spec"]["template"]["metadata"]["annotations"] = {"ovn.kubernetes.io/logical_switch": DUAL}
+    spec = {"cidrBlock": "10.252.0.0/24,fd00:252::/64", "gateway": "10.252.0.1,fd00:252::1"}
+    try:
+        clean.apply(kube_ovn("Subnet", DUAL, protocol="Dual", vpc="ovn-cluster", **spec), dual)
+        refused_unwritten(clean, f"will have an IPv6 address (Subnet {DUAL}, {spec['cidrBlock']})")
+    finally:
+        clean.kubectl("delete", "vm", "-n", "default", "--ignore-not-found", VM, "--wait=true")
+        clean.kubectl("delete", "subnet", "--ignore-not-found", DUAL, "--wait=true")
+
+
+def refused_unwritten(live: Live, words: str) -> None:
+    """The machine is refused, and neither its template nor a claim is written."""
+    mark = live.mark()
+    refused = alone("ovn_eip", {"eips": [{"vm": VM, "address": ADDRESS}]})
+    assert (refused["failed"], refused["unverified"]) == (True, [])
+    assert f"VirtualMachine default/{VM} {words}" in refused["msg"]
+    assert live.written(mark) == []
+
+
 def has_started(live: Live) -> bool:
     """Whether the pod runs, with all of its NICs."""
     return ((live.get("pod", POD) or {}).get("status") or {}).get("phase") == "Running"

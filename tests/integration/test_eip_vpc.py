@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from support.commands import TOP
+from support.eip_lab import gateway_rows, unbound
 from support.examples import blocks, calls
 from support.fleet import alone
 from support.lab import Lab
@@ -236,6 +237,26 @@ def test_a_lost_row_comes_back(clean: Live) -> None:
     assert actions(result)[:1] == ["delete_object"]
     assert rows(clean) == [("dnat_and_snat", ONE, overlay_ip(clean, FAR), "")]
     assert len(clean.answers(ONE)) == 3
+
+
+@pytest.mark.full
+def test_what_keeps_traffic_away_is_named_at_the_deadline(clean: Live) -> None:
+    done({"pod": FAR, "address": ONE})
+    assert len(clean.answers(ONE)) == 3
+    before = (objects(clean), rows(clean))
+    faults = (
+        (gateway_rows(clean, f"{VPC}-external", ("nobody", 100)), f"no gateway holds router port {VPC}-external"),
+        (unbound(clean, f"{FAR}.{NAMESPACE}"), f"logical port {FAR}.{NAMESPACE} is bound to no chassis"),
+    )
+    for fault, text in faults:
+        with fault:
+            eventually(partial(clean.ping, ONE), lambda ttls: not ttls, DONE, f"{ONE} is silent")
+            said = eip({"pod": FAR, "address": ONE}, wait_timeout=10)
+            assert (said["failed"], said["changed"]) == (True, False)
+            assert text in said["msg"]
+            assert (objects(clean), rows(clean)) == before
+        assert len(clean.answers(ONE)) == 3
+        assert done({"pod": FAR, "address": ONE})["changed"] is False
 
 
 def test_a_pod_that_was_made_anew_is_followed(clean: Live) -> None:

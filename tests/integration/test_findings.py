@@ -15,7 +15,7 @@ import yaml
 from ansible_collections.kubeovn.core.plugins.module_utils import _nat_look
 from support.ansible import module
 from support.commands import VENV, run
-from support.eip_lab import EIP, GATEWAYS, ROUTED, SNAT, WORKER, frozen, gateway, machine, pod, runs
+from support.eip_lab import EIP, GATEWAYS, ROUTED, SNAT, WORKER, frozen, gateway, gateway_rows, machine, pod, runs
 from support.findings_lab import Evidence, codes, healthy, told
 from support.lab import Lab
 from support.live import Live, eventually
@@ -139,32 +139,9 @@ def rule_at_home(live: Live) -> AbstractContextManager[None]:
     return changed(live, "NAT", rule_row(live), **there)
 
 
-def chassis(live: Live, node: str) -> str:
-    return live.annotations("node", node)["ovn.kubernetes.io/chassis"]
-
-
-@contextmanager
-def gateways(live: Live, *rows: tuple[str, int]) -> Iterator[None]:
+def gateways(live: Live, *rows: tuple[str, int]) -> AbstractContextManager[None]:
     """Other gateway chassis for a while: (node, or what is none, and priority)."""
-    names = {node: chassis(live, node) for node in (*GATEWAYS, WORKER)}
-    before = [line.split() for line in live.nbctl("lrp-get-gateway-chassis", PORT).splitlines()]
-    there = [name.removeprefix(f"{PORT}-") for name, _priority in before]
-
-    def become(asked: list[tuple[str, str]], others: list[str]) -> None:
-        words: list[str] = []
-        for name in others:
-            words += ["--", "lrp-del-gateway-chassis", PORT, name]
-        for name, priority in asked:
-            words += ["--", "lrp-set-gateway-chassis", PORT, name, priority]
-        live.nbctl(*words[1:])
-
-    new = [(names.get(node, node), str(priority)) for node, priority in rows]
-    become(new, [name for name in there if name not in dict(new)])
-    try:
-        yield
-    finally:
-        old = [(name.removeprefix(f"{PORT}-"), priority) for name, priority in before]
-        become(old, [name for name, _priority in new if name not in there])
+    return gateway_rows(live, PORT, *rows)
 
 
 THREE = tuple(zip(GATEWAYS, (100, 99, 98), strict=True))

@@ -23,7 +23,8 @@ POD = "lab-rights-pod"  # under the VM's name Kube-OVN would give it the VM's lo
 VM = TOP / "tests" / "lab" / "manifests" / "vm.yml"
 NICS = TOP / "tests" / "integration" / "nics.yml"
 STATEFUL_SETS = ("list", "statefulsets")
-OPTIONAL = {("get", "leases"), ("get", "deployments"), STATEFUL_SETS}  # the file says so
+DEFINITIONS = ("list", "network-attachment-definitions")  # without them: tests/unit/test_eip_nics.py
+OPTIONAL = {("get", "leases"), ("get", "deployments"), STATEFUL_SETS, DEFINITIONS}  # the file says so
 
 # For EIPs in custom VPCs: taken away in test_eip_vpc.py.
 VPC_ONLY = {"ovn-fips", "ovn-snat-rules", "ovn-dnat-rules"}
@@ -202,7 +203,7 @@ def test_a_missing_right_is_named_and_nothing_written(identity: Identity, role: 
         assert "docs/rbac.yml" in result["msg"]
 
 
-@pytest.mark.parametrize(("verb", "resource"), sorted(OPTIONAL - {STATEFUL_SETS}))
+@pytest.mark.parametrize(("verb", "resource"), sorted(OPTIONAL - {STATEFUL_SETS, DEFINITIONS}))
 def test_what_may_be_left_out_may_be_left_out(identity: Identity, verb: str, resource: str) -> None:
     with identity.lacking(("Role", "kube-system"), verb, resource):
         result = gateway(nodes=[G1, G3, G2])

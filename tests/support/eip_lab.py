@@ -140,3 +140,46 @@ def claims(live: Live) -> dict[str, Any]:
 def table(live: Live, name: str, columns: str) -> list[str]:
     """A table's rows."""
     return sorted(live.nbctl(*BARE, f"--columns={columns}", "list", name).splitlines())
+
+
+def bound(live: Live, port: str) -> tuple[int, int]:
+    """How many chassis, and how many additional ones, SB has a port bound to."""
+    columns = "--columns=chassis,additional_chassis"
+    found = json.loads(live.lab.run("sbctl", "--format=json", columns, "find", "Port_Binding", f"logical_port={port}"))
+    [[chassis, additional]] = ([int(value != ["set", []]) for value in row] for row in found["data"])
+    return chassis, additional
+
+
+@contextmanager
+def unbound(live: Live, port: str) -> Iterator[None]:
+    """A logical port that is bound to no chassis meanwhile: it asks for one that is not there."""
+    live.nbctl("lsp-set-options", port, "requested-chassis=nobody")
+    try:
+        eventually(lambda: bound(live, port), lambda found: found == (0, 0), 120, f"{port} is bound nowhere")
+        yield
+    finally:
+        live.nbctl("lsp-set-options", port)
+        eventually(lambda: bound(live, port), lambda found: found == (1, 0), 120, f"{port} is bound")
+
+
+@contextmanager
+def gateway_rows(live: Live, port: str, *rows: tuple[str, int]) -> Iterator[None]:
+    """A router port with other gateway chassis meanwhile: (node, or what is none, and priority)."""
+    chassis = {node: live.annotations("node", node)["ovn.kubernetes.io/chassis"] for node in (*GATEWAYS, WORKER)}
+    before = [line.split() for line in live.nbctl("lrp-get-gateway-chassis", port).splitlines()]
+    old = {name.removeprefix(f"{port}-"): priority for name, priority in before}
+    new = {chassis.get(node, node): str(priority) for node, priority in rows}
+    _become(live, port, new, [name for name in old if name not in new])
+    try:
+        yield
+    finally:
+        _become(live, port, old, [name for name in new if name not in old])
+
+
+def _become(live: Live, port: str, asked: dict[str, str], others: list[str]) -> None:
+    words: list[str] = []
+    for name in others:
+        words += ["--", "lrp-del-gateway-chassis", port, name]
+    for name, priority in asked.items():
+        words += ["--", "lrp-set-gateway-chassis", port, name, priority]
+    live.nbctl(*words[1:])

@@ -14,8 +14,10 @@ from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
 from ansible_collections.kubeovn.core.plugins.module_utils._model import (
+    Chassis,
     Claim,
     Claimant,
+    GatewayChassis,
     GatewayNode,
     Holder,
     NatRule,
@@ -25,12 +27,19 @@ from ansible_collections.kubeovn.core.plugins.module_utils._model import (
     RouterPort,
     SourceRoute,
     Step,
+    SwitchPort,
     Workload,
 )
 
 NEXT_HOP = "10.4.19.1"
-ROUTER_PORT = RouterPort("lrp", "ovn-cluster-external", "16:52:f3:13:6a:25", ("10.4.19.254/24",))
 NODE = "jah-k3s-l40s-001"
+CHASSIS = (Chassis("c", "chassis", NODE, ("10.4.17.11",), {"external": "br-external"}),)
+GATEWAYS = (GatewayChassis("gateway", "ovn-cluster-external-chassis", "chassis", 100),)
+ROUTER_PORT = RouterPort("lrp", "ovn-cluster-external", "16:52:f3:13:6a:25", ("10.4.19.254/24",), GATEWAYS)
+SWITCH_PORTS = (
+    SwitchPort("localnet", "localnet.external", "localnet", ("unknown",), {"network_name": "external"}),
+    SwitchPort("patch", "external-ovn-cluster", "router", ("router",), {"router-port": "ovn-cluster-external"}),
+)
 
 
 @dataclass(repr=False)
@@ -267,10 +276,10 @@ class World:
             "lr",
             ROUTER_PORT,
             "ls",
-            (),
+            SWITCH_PORTS,
             tuple(self.rules),
             tuple(self.policies),
-            (),
+            CHASSIS,
             "chassis",
             ports,
             foreign_rules=tuple(self.foreign_rules),

@@ -238,6 +238,7 @@ OBSERVED: dict[str, tuple[Row, ...]] = {
             (
                 f"{EIP_ROWS}::test_a_pod_with_another_nic_in_the_default_vpc_is_refused",
                 f"{EIP_ROWS}::test_an_eip_of_a_pod_with_two_nics_is_given_to_the_second_one_and_all_of_it_is_taken_back",
+                f"{EIP_ROWS}::test_a_stopped_machine_that_will_have_two_nics_is_refused_before_anything_is_written",
                 "unit/test_eip_leftovers.py::test_a_pod_of_two_nics_whose_eip_was_annotated_by_hand_is_cleaned_wholly",
             ),
         ),
@@ -246,6 +247,7 @@ OBSERVED: dict[str, tuple[Row, ...]] = {
             "lab",
             (
                 f"{EIP_ROWS}::test_a_dual_stack_pod_is_refused_and_what_was_annotated_by_hand_is_cleaned",
+                f"{EIP_ROWS}::test_a_stopped_machine_of_a_dual_stack_subnet_is_refused_before_anything_is_written",
                 "unit/test_eip_leftovers.py::test_a_dual_stack_pod_whose_eip_was_annotated_by_hand_is_cleaned_wholly",
             ),
         ),

@@ -14,10 +14,10 @@ from ansible_collections.kubeovn.core.plugins.module_utils._eip_objects import O
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_run import Run
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_show import report
 from ansible_collections.kubeovn.core.plugins.module_utils._eip_site import Observed
-from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Holder, Step
+from ansible_collections.kubeovn.core.plugins.module_utils._model import Claim, Eip, Holder, RouterPort, Step
 
 from support.eip_cases import wish
-from support.eip_world import World
+from support.eip_world import GATEWAYS, World
 from support.vpc_world import VpcWorld
 
 
@@ -36,7 +36,9 @@ class VpcSite:
     def observe(self, _desired: Sequence[Eip], _wishes: Wishes) -> Observed:
         seen, objects = self.world.observed(), self.vpc.seen()
         named = {eip.address: eip.name for eip in objects.eips}
-        ovn = replace(seen.ovn, foreign_rules=tuple(self.vpc.rows))
+        port = RouterPort("shop", "shop-external", "00:00:00:00:00:02", ("10.4.19.200/24",), GATEWAYS)
+        held = {"cr-shop-external": seen.ovn.active_chassis}
+        ovn = replace(seen.ovn, foreign_rules=tuple(self.vpc.rows), other_ports=(port,), redirects=held)
         homes = Homes({"shop-net": "shop", "ovn-default": "ovn-cluster"}, {"shop": frozenset({"shop"})})
         return replace(seen, objects=objects, ovn_eips=named, ovn=ovn, homes=homes)
 

@@ -50,7 +50,6 @@ class VpcWorld:
     connected: bool = True
     external: bool = True  # VPC's enableExternal
     distributed: bool = False
-    bound: bool = True
     serial: itertools.count[int] = field(default_factory=itertools.count)
 
     def __repr__(self) -> str:
@@ -249,7 +248,7 @@ class VpcWorld:
             subnets={obj["metadata"]["name"]: subnet_view(obj) for obj in subnets},
             vpcs={"shop": vpc_view(vpc)},
             routers={"shop": router} if northbound else None,
-            bound=dict.fromkeys(self.ips, "chassis" if self.bound else None) if northbound else None,
+            bound=dict.fromkeys(self.ips, "chassis") if northbound else None,
             external_nodes=frozenset({GATEWAY_NODE}) if northbound else None,
             distributed=self.distributed,
         )

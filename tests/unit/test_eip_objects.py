@@ -239,13 +239,6 @@ def test_without_ovn_what_the_objects_say_has_to_do(world: VpcWorld, web: Holder
     assert not plan(Wish(Ask(web, ONE)), world.seen(northbound=False))
 
 
-def test_a_port_that_is_bound_nowhere_is_named(world: VpcWorld, web: Holder) -> None:
-    attach(world, web, ONE)
-    world.bound = False
-    ((text, _hint),) = unfinished_objects(Ask(web, ONE), "present", world.seen())
-    assert text == "logical port web.shop is bound to no chassis"
-
-
 def test_what_is_not_ready_is_named(world: VpcWorld, web: Holder) -> None:
     world.controller_runs = False
     for step in plan(Wish(Ask(web, ONE)), world.seen()):

@@ -75,6 +75,7 @@ def test_the_site_is_read_whole_and_without_other_vpcs(site: Northbound) -> None
     ]
     assert ovn.switch_ports[1].options == {"network_name": "external"}
     assert ovn.active_chassis == CHASSIS[0]
+    assert ovn.redirects == {"cr-ovn-cluster-external": CHASSIS[0]}
     assert ovn.bound_ports == {"testing.default": CHASSIS[2]}
 
 
