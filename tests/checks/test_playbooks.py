@@ -346,6 +346,18 @@ def test_gateways_can_be_named_in_one_text(said: Callable[..., str]) -> None:
     assert "rolling_maintenance_nodes: c: no gateway; those are a, b." in told
 
 
+def test_a_rotation_without_a_name_is_refused(said: Callable[..., str]) -> None:
+    told = said("rotate_eips", kubeovn_eips=[{"vm": "testing", "pool": "10.4.19.101"}], rotate_eips_rotation="")
+    assert "rotate_eips_rotation: it is empty" in told
+    assert "does not answer" not in told
+
+
+def test_a_failover_test_that_measures_nothing_is_refused(said: Callable[..., str]) -> None:
+    told = said("failover_test", **SITE, failover_test_seconds=0)
+    assert "failover_test_seconds: 0, failover_test_timeout: 300: both are seconds, 1 or more." in told
+    assert "does not answer" not in told
+
+
 def test_a_cluster_without_eips_has_none_to_rotate(said: Callable[..., str]) -> None:
     hosts = {"east": {"kubeovn_eips": []}, "west": {"kubeovn_eips": [{"vm": "testing", "pool": "10.4.19.101"}]}}
     clusters = {"all": {"children": {"kubeovn_clusters": {"hosts": hosts, "vars": LOCAL}}}}
