@@ -333,6 +333,14 @@ def test_the_nodes_of_a_cluster_that_is_refused_are_left_alone(
     assert set(looked) == {"east-node"}
 
 
+def test_the_gateway_of_a_cluster_that_still_has_its_eips_stays(said: Callable[..., str]) -> None:
+    eips = {"kubeovn_eips": [{"vm": "testing", "address": "10.4.19.101"}]}
+    clusters = {"hosts": {"east": {"teardown_eips": False}, "west": eips}, "vars": LOCAL}
+    nodes = {"hosts": {f"{one}-node": {"kubeovn_cluster": one} for one in ("east", "west")}, "vars": LOCAL}
+    told = said("teardown", {"all": {"children": {"kubeovn_clusters": clusters, "gateway_nodes": nodes}}}, **SITE)
+    assert set(re.findall(r"(?:ok|changed|fatal): \[(\w+-node)", told)) == {"east-node"}
+
+
 def test_a_maintenance_of_what_is_no_gateway_is_refused_before_the_first_of_them(said: Callable[..., str]) -> None:
     named = {"kubeovn_gateway_nodes": ["a", "b"], "rolling_maintenance_nodes": ["a", "c"]}
     told = said("rolling_maintenance", **named, **SITE, rolling_maintenance_tasks="/no/such/file.yml")
@@ -364,6 +372,25 @@ def test_a_cluster_without_eips_has_none_to_rotate(said: Callable[..., str]) -> 
     told = said("rotate_eips", clusters, rotate_eips_rotation="one")
     failed = dict(re.findall(r"(east|west) : .*? failed=(\d)", told.partition("PLAY RECAP")[2]))
     assert failed == {"east": "0", "west": "1"}
+
+
+def test_a_gateway_that_is_out_of_reach_when_it_is_put_back_is_waited_for(tmp_path: Path) -> None:
+    """Its own timer undoes it; the run goes on to what waits for that, and leaves the timer alone."""
+    hosts = {"localhost": LOCAL, "gone": {"ansible_host": "127.0.0.1", "ansible_port": 1}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    include = {"ansible.builtin.include_tasks": str(PLAYBOOKS / "tasks" / "failover_on_node.yml")}
+    after = {"ansible.builtin.debug": {"msg": "now it is waited for"}}
+    variables = {
+        "failover_test_node": "gone",
+        "failover_way": "nic",
+        "failover_undo": {"nic": "true"},
+        "failover_down": False,
+    }
+    play = {"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [include, after]}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    told = run([VENV / "bin" / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"], cwd=tmp_path)
+    assert "now it is waited for" in told
+    assert re.search(r"Stop the node's own timer\] \*+\nskipping", told)
 
 
 # --- Molecule
