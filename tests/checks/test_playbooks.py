@@ -154,7 +154,7 @@ LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansibl
 def derived(collections_path: str, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """What the playbooks' files of variables make of an inventory's."""
 
-    def derive(names: list[str], **variables: Any) -> dict[str, Any]:
+    def derive(names: list[str], machines: Mapping[str, Any] | None = None, **variables: Any) -> dict[str, Any]:
         files = [
             str(PLAYBOOKS / "vars" / f"{name}.yml")
             for name in ("cluster", "gateways", "probe", "failover_test", "report")
@@ -172,7 +172,9 @@ def derived(collections_path: str, tmp_path: Path) -> Callable[..., dict[str, An
         (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
         hosts = {"localhost": LOCAL | variables}
         gateways = {"hosts": {"a": {}, "b": {}}}
-        inventory = {"all": {"hosts": hosts, "children": {"gateway_nodes": gateways}}}
+        inventory = {
+            "all": {"hosts": hosts, "children": {"gateway_nodes": gateways, "kubeovn_vms": {"hosts": machines or {}}}}
+        }
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
         argv = [VENV / "bin" / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"]
         argv += [f"-e{json.dumps({'names': names})}"]
@@ -220,6 +222,19 @@ def test_what_the_gateways_role_is_told_counts_for_all_playbooks(derived: Callab
         "cluster_nic_mac": "16:52:f3:13:6a:25",
         "failover_undo": {"ovn_controller": "systemctl start ovn-controller", "nic": "ip link set dev other0 up"},
     }
+
+
+def test_the_eips_are_found_where_the_role_finds_them(derived: Callable[..., dict[str, Any]]) -> None:
+    """Of this cluster's machines; a list counts before them, and what the role is told before that."""
+    one, two, three = ({"vm": name, "address": f"10.4.19.{last}"} for name, last in (("a", 11), ("b", 12), ("c", 13)))
+    machines = {"a": {"kubeovn_eip": one}, "b": {"kubeovn_eip": two, "kubeovn_cluster": "west"}, "c": {}}
+    expected = {"cluster_eips": [one], "probe_addresses": ["10.4.19.11"]}
+    assert derived(list(expected), machines, **SITE) == expected
+    assert derived(["cluster_eips"], machines, **SITE, kubeovn_eips=[two]) == {"cluster_eips": [two]}
+    assert derived(["cluster_eips"], machines, **SITE, kubeovn_eips=[]) == {"cluster_eips": []}
+    told = derived(["cluster_eips"], machines, **SITE, kubeovn_eips=[two], vm_eip_eips=[three])
+    assert told == {"cluster_eips": [three]}
+    assert derived(["cluster_eips"], **SITE) == {"cluster_eips": []}
 
 
 def test_no_playbook_goes_by_the_inventory_alone_where_the_role_may_be_told_another() -> None:
@@ -352,6 +367,25 @@ def test_a_maintenance_of_what_is_no_gateway_is_refused_before_the_first_of_them
 def test_gateways_can_be_named_in_one_text(said: Callable[..., str]) -> None:
     told = said("rolling_maintenance", kubeovn_gateway_nodes="a,b", rolling_maintenance_nodes="a, c", **SITE)
     assert "rolling_maintenance_nodes: c: no gateway; those are a, b." in told
+
+
+@pytest.mark.parametrize("name", ["attach_eips", "release_eips", "rotate_eips"])
+def test_eips_that_nobody_names_are_refused(said: Callable[..., str], name: str) -> None:
+    told = said(name, rotate_eips_rotation="one") if name == "rotate_eips" else said(name)
+    assert f"{name}: give kubeovn_eips, a list" in told
+    assert "does not answer" not in told
+
+
+def test_the_role_goes_by_what_the_machines_of_its_cluster_say(said: Callable[..., str]) -> None:
+    clusters = {"hosts": {"east": {}, "west": {}}, "vars": LOCAL}
+    machine = {"kubeovn_cluster": "west", "kubeovn_eip": {"vm": "testing", "kind": "strange", "address": "10.4.19.101"}}
+    told = said(
+        "attach_eips",
+        {"all": {"children": {"kubeovn_clusters": clusters, "kubeovn_vms": {"hosts": {"testing": machine}}}}},
+    )
+    assert "got: strange found in vm_eip_eips" in told
+    failed = dict(re.findall(r"(east|west) : .*? failed=(\d)", told.partition("PLAY RECAP")[2]))
+    assert failed == {"east": "0", "west": "1"}
 
 
 def test_a_rotation_without_a_name_is_refused(said: Callable[..., str]) -> None:
