@@ -144,9 +144,9 @@ def test_the_execution_environment_is_one_that_ansible_builder_takes(tmp_path: P
 def test_an_answer_that_is_left_empty_is_the_default(tmp_path: Path) -> None:
     """AWX hands it on as empty text: of a number that would be 0, no limit, and of a yes a no."""
     defaults = {"pruned_at_most": 100, "rotation_batch": 10, "returned_timeout": 120, "maintained_timeout": 600}
-    expected = {**defaults, "maintained_reboot": True, "released_keep_claims": False}
+    expected: dict[str, Any] = {**defaults, "maintained_reboot": True, "released_keep_claims": False}
     expected |= {"rotation_max_disruption": "any", "drained_max_disruption": "brief"}
-    given = {}
+    given: dict[str, str] = {}
     for path in (AWX / "playbooks").glob("*.yml"):
         for play in yaml.safe_load(path.read_text()):
             given |= {

@@ -171,7 +171,7 @@ def derived(collections_path: str, tmp_path: Path) -> Callable[..., dict[str, An
         }
         (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
         hosts = {"localhost": LOCAL | variables}
-        gateways = {"hosts": {"a": {}, "b": {}}}
+        gateways: dict[str, Any] = {"hosts": {"a": {}, "b": {}}}
         inventory = {
             "all": {"hosts": hosts, "children": {"gateway_nodes": gateways, "kubeovn_vms": {"hosts": machines or {}}}}
         }
@@ -367,6 +367,16 @@ def test_a_maintenance_of_what_is_no_gateway_is_refused_before_the_first_of_them
 def test_gateways_can_be_named_in_one_text(said: Callable[..., str]) -> None:
     told = said("rolling_maintenance", kubeovn_gateway_nodes="a,b", rolling_maintenance_nodes="a, c", **SITE)
     assert "rolling_maintenance_nodes: c: no gateway; those are a, b." in told
+
+
+@pytest.mark.parametrize("name", ["site", "teardown", "attach_eips"])
+def test_a_wrong_eip_is_refused_before_anything_is_done(said: Callable[..., str], name: str) -> None:
+    """Not after NICs and gateway; so is what role vm_eip cannot take."""
+    told = said(name, **SITE, kubeovn_eips=[{"vm": "testing", "adress": "10.4.19.101"}], vm_eip_kind="strange")
+    assert re.search(r"kubeovn_eips\.adress|adress.{0,40}found in kubeovn_eips", told)
+    assert "got: strange" in told
+    assert "does not answer" not in told
+    assert "PLAY [External NIC" not in told
 
 
 @pytest.mark.parametrize("name", ["attach_eips", "release_eips", "rotate_eips"])
