@@ -110,6 +110,14 @@ def test_adopt_plans_with_all_that_site_would_give_to_the_gateway() -> None:
     assert wrong == []
 
 
+def test_the_hosts_eips_are_attached_with_all_that_the_role_would_give() -> None:
+    [role] = options_of(TOP / "roles" / "vm_eip" / "tasks" / "main.yml", "ovn_eip")
+    [given] = options_of(TOP / "awx" / "playbooks" / "eips_of_hosts.yml", "ovn_eip")
+    for_others = {"state", "rotate", "rotation", "batch", "stop_on_failure"}  # of a release and of a rotation
+    assert role.keys() - given.keys() == for_others
+    assert [key for key, text in given.items() if key != "eips" and f"vm_eip_{key}" not in text] == []
+
+
 def test_the_gateways_role_looks_for_claims_where_the_other_role_keeps_them() -> None:
     defaults = yaml.safe_load((TOP / "roles" / "external_gateway" / "defaults" / "main.yml").read_text())
     assert defaults["external_gateway_claims_namespace"] == "{{ vm_eip_claims_namespace | default('kubeovn-core') }}"
