@@ -118,7 +118,11 @@ def site_proof(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str
             f"kubeovn.core.site_proof: an observation is missing or has the wrong form: {error!r}"
         ) from error
     checks = prove(want, got)
-    return {"verdict": verdict(checks), "checks": [asdict(check) for check in checks]}
+    return {
+        "cluster": got.nat.get("cluster"),
+        "verdict": verdict(checks),
+        "checks": [asdict(check) for check in checks],
+    }
 
 
 class FilterModule:

@@ -50,7 +50,8 @@ def adoption(
             differences.append(f"{holder}: {more} would change, so it was not taken over; give it to ovn_eip")
     differences += [f"{one['path']}: {one['text']}" for one in plan.get("problems") or ()]
     differences += _of_inventory(plan.get("eips") or (), asked or {})
-    return {"claims": [eip["address"] for eip in adoptable(plan)], "differences": differences}
+    claims = [eip["address"] for eip in adoptable(plan)]
+    return {"cluster": plan.get("cluster"), "claims": claims, "differences": differences}
 
 
 def _of_inventory(annotated: Sequence[Mapping[str, Any]], asked: Mapping[str, Any]) -> list[str]:

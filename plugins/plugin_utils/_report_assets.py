@@ -178,6 +178,21 @@ SCRIPT = Markup("""
       });
     });
     filter();
+    // What a link leads to is shown, whatever search and filter say.
+    const reveal = hash => {
+      const row = rows.find(one => '#' + one.id === hash);
+      if (!row || row.checkVisibility()) return;
+      search.value = '';
+      if (row.classList.contains('fine')) document.getElementById('all').checked = true;
+      filter();
+    };
+    for (const link of document.querySelectorAll('a[href^="#eip-"]')) {
+      link.addEventListener('click', () => reveal(link.hash));
+    }
+    addEventListener('hashchange', () => {
+      reveal(location.hash);
+      document.querySelector(':target')?.scrollIntoView();
+    });
   }
   if (navigator.clipboard) for (const pre of document.querySelectorAll('.repair pre')) {
     const button = document.createElement('button');

@@ -183,6 +183,38 @@ def test_the_table_is_sorted_and_filtered(opened: Callable[[str], Browser]) -> N
     assert report.run(f"{ROWS}.length") == every
 
 
+def test_a_finding_leads_to_its_eip_whatever_the_table_hides(opened: Callable[[str], Browser]) -> None:
+    """By the link, by the same link once more, and by the way back of the browser's history."""
+    report = opened("1000")
+    link = "document.querySelector('#findings a[href^=\"#eip-\"]')"
+    seen = f"document.getElementById({link}.hash.slice(1)).checkVisibility()"
+    nothing = "search.value = 'no such machine', search.dispatchEvent(new Event('input'))"
+    report.run(f"{link}.closest('details').open = true")
+    for _time in range(2):
+        report.run(nothing)
+        assert not report.run(seen)
+        report.run(f"{link}.click()")
+        assert report.run(seen)
+        assert report.run("search.value") == ""
+        box = report.run("document.querySelector(':target').getBoundingClientRect().toJSON()")
+        assert box["top"] >= 0
+        assert box["bottom"] <= report.run("innerHeight")
+    report.run("location.hash = '#findings'")
+    report.run(nothing)
+    report.run("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
+    assert report.run(seen)
+
+    # A healthy one is not among those that are left when all healthy ones are hidden.
+    report.run("document.getElementById('with-findings').click(), location.hash = '#findings'")
+    fine = "document.querySelector('#eips tr.fine')"
+    assert not report.run(f"{fine}.checkVisibility()")
+    there = "new Promise(done => addEventListener('hashchange', () => setTimeout(done)))"
+    report.run(f"(moved => (location.hash = {fine}.id, moved))({there})")
+    assert report.run(f"{fine}.checkVisibility()")
+    assert report.run("document.getElementById('all').checked")
+    report.run("history.replaceState(null, '', location.pathname)")
+
+
 def test_without_scripts_all_of_it_is_there(browser: Browser, tmp_path: Path) -> None:
     """Every row, the filter by health, and no control that would do nothing."""
     path = tmp_path / "report.html"

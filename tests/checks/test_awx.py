@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -138,6 +139,42 @@ def test_the_execution_environment_is_one_that_ansible_builder_takes(tmp_path: P
     wanted = yaml.safe_load((tmp_path / "context" / "_build" / "requirements.yml").read_text())["collections"]
     assert wanted[0] == {"name": f"collections/{tarball.name}", "type": "file"}
     assert (tmp_path / "context" / "_build" / "collections" / tarball.name).is_file()
+
+
+def test_an_answer_that_is_left_empty_is_the_default(tmp_path: Path) -> None:
+    """AWX hands it on as empty text: of a number that would be 0, no limit, and of a yes a no."""
+    defaults = {"pruned_at_most": 100, "rotation_batch": 10, "returned_timeout": 120, "maintained_timeout": 600}
+    expected: dict[str, Any] = {**defaults, "maintained_reboot": True, "released_keep_claims": False}
+    expected |= {"rotation_max_disruption": "any", "drained_max_disruption": "brief"}
+    given: dict[str, str] = {}
+    for path in (AWX / "playbooks").glob("*.yml"):
+        for play in yaml.safe_load(path.read_text()):
+            given |= {
+                name: text
+                for text in play.get("vars", {}).values()
+                for name in expected
+                if isinstance(text, str) and re.search(rf"\b{name}\b", text)
+            }
+    assert given.keys() == expected.keys()
+
+    def told(**answers: Any) -> dict[str, Any]:
+        play = {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "vars": {f"x_{name}": text for name, text in given.items()},
+        }
+        results = "{" + ", ".join(f"'{name}': x_{name}" for name in given) + "}"
+        copy = {"content": "{{ " + results + " | to_json }}", "dest": str(tmp_path / "told.json")}
+        play["tasks"] = [{"ansible.builtin.copy": copy}]
+        (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+        run([BIN / "ansible-playbook", tmp_path / "play.yml", f"-e{json.dumps(answers)}"], cwd=tmp_path)
+        return dict(json.loads((tmp_path / "told.json").read_text()))
+
+    assert told() == expected
+    assert told(**dict.fromkeys(given, "")) == expected
+    others = {"pruned_at_most": 0, "rotation_batch": 0, "maintained_reboot": False}
+    assert told(**others) == expected | others
+    assert told(**{name: str(value).lower() for name, value in others.items()}) == expected | others
 
 
 def test_playbooks_are_for_templates_only(data: dict[str, Any]) -> None:

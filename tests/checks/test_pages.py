@@ -37,6 +37,23 @@ def told(text: str) -> list[str]:
     return MAKE.findall(text)
 
 
+def test_the_page_of_versions_tells_those_that_are_run() -> None:
+    """What is pinned for the tests stands there as run, and not an older one."""
+    page = (TOP / "docs" / "compatibility.md").read_text()
+    pins = dict(line.split("==") for line in (TOP / "requirements-dev.txt").read_text().split() if "==" in line)
+    told = [f"`{name}` {pins[name]}" for name in ("kubernetes", "netaddr", "jmespath")]
+    told += [f"`ansible` {pins['ansible']}", pins["ansible-core"].rpartition(".")[0]]
+    builds = {
+        "kube-ovn": "github.com/kubeovn/kube-ovn",
+        "kubernetes": "k8s.io/kubernetes",
+        "kubevirt": "kubevirt.io/kubevirt",
+    }
+    for folder, module in builds.items():
+        text = (TOP / "tests" / "lab" / "builds" / folder / "go.mod").read_text()
+        told.append(" ".join(re.findall(rf"^(?:require )?\s*{module} v([0-9.]+)$", text, re.MULTILINE)))
+    assert [version for version in told if not version or f"{version}" not in page] == []
+
+
 def test_each_target_of_make_that_a_page_names_is_one() -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (TOP / "Makefile").read_text(), re.MULTILINE))
     named = {page: told("\n".join(line.strip() for line in (TOP / page).read_text().splitlines())) for page in pages()}

@@ -60,7 +60,8 @@ def test_all_that_differs_is_told() -> None:
 
 
 def test_a_site_as_asked_has_no_differences() -> None:
-    assert adoption({"eips": []}, {"plan": []}, {"g1": NODE}) == {"claims": [], "differences": []}
+    nothing = {"cluster": "https://10.4.18.1:6443", "claims": [], "differences": []}
+    assert adoption({"eips": [], "cluster": nothing["cluster"]}, {"plan": []}, {"g1": NODE}) == nothing
     annotated = {"eips": [eip("whole", "10.4.19.101")]}
     asked = {"eips": annotated["eips"], "plan": [{"action": "claim", "text": "claim 10.4.19.101 for it"}]}
     assert adoption(annotated, {"plan": []}, {"g1": NODE}, asked)["differences"] == []
