@@ -289,6 +289,15 @@ def unprepared(
     return found
 
 
+def without_carrier(name: str, links: Mapping[str, Link]) -> list[str]:
+    """That nothing is behind the external NIC, in words; nobody's configuration helps there, so it is told apart."""
+    link = links.get(name)
+    if link is None or not link.up or link.carrier:
+        return []
+    members = members_of(links, name)
+    return [f"has no carrier, since none of {', '.join(members)} has" if members else "has no carrier"]
+
+
 def missing(
     links: Mapping[str, Link], ovs: Ovs, nic: str, bridge: str, mapping: str, in_container: bool = False
 ) -> list[str]:

@@ -70,7 +70,13 @@ class Management:
     def goes_by_ours(self, manager: str, nic: str, link: str) -> bool:
         """Whether this manager manages the link by a file of ours."""
         path = self.owners.get(link, {}).get(manager, "")
-        return bool(path) and (manager == "netplan" or _node_config.is_own(path, nic) is not None)
+        made = manager == "netplan" and os.path.basename(path) == f"10-netplan-{link}.network"
+        return made or _node_config.is_own(path, nic) is not None
+
+    def goes_by_another(self, manager: str, nic: str, link: str) -> bool:
+        """Whether this manager's program manages the link by a file that is not ours."""
+        programs = {daemon(each) for each in self.owners.get(link, {})}
+        return daemon(manager) in programs and not self.goes_by_ours(manager, nic, link)
 
 
 def daemon(manager: str) -> str:

@@ -326,7 +326,8 @@ nic:
     unprepared:
       description:
         - What it lacks before it can be handed over, in words - it is down, has an address, another O(mtu), other
-          O(members) or another O(bond). Empty when it is as it should be.
+          O(members) or another O(bond), or no carrier, which a bond has when one of its members has. Empty when it is
+          as it should be.
       type: list
       elements: str
       returned: always
@@ -522,6 +523,7 @@ def describe_nic(
             "staged": name in ovs.staged and name in ovs.bridges.get(bridge, ()),
             "unprepared": [
                 *_node.unprepared(name, links, params["mtu"], members, params["bond"] or {}),
+                *_node.without_carrier(name, links),
                 *(f"has {wanted} under the name {current}" for current, wanted in names.items()),
             ],
             "up": link is not None and link.up,

@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,25 @@ def test_a_nic_that_is_not() -> None:
         "has the address fe80::1/64",
     ]
     assert _node.unprepared("eth2", links, 1500, [], {}) == ["does not exist"]
+
+
+def test_a_nic_with_nothing_behind_it() -> None:
+    bond = replace(LINKS["enp8s0"], carrier=False)
+    assert _node.without_carrier("enp8s0", {**LINKS, "enp8s0": bond}) == [
+        "has no carrier, since none of vec2, vec3 has"
+    ]
+    assert _node.without_carrier("enp8s0", LINKS) == []  # one of its members has
+    links = {"eth1": Link("eth1", "", "", 1500, True, False), "eth2": Link("eth2", "", "", 1500, False, False)}
+    assert _node.without_carrier("eth1", links) == ["has no carrier"]
+    # What is down has none either, and is said to be down; what does not exist, too.
+    assert _node.without_carrier("eth2", links) == _node.without_carrier("eth3", links) == []
+
+
+def test_the_module_tells_of_a_missing_carrier_and_no_configuration_is_to_blame() -> None:
+    links = {"eth1": Link("eth1", "", "", 1500, True, False)}
+    params = {"nic": "eth1", "members": [], "bridge": "br-external", "mapping": "external", "mtu": 1500, "bond": None}
+    assert ovn_gateway_node_info.describe_nic(params, links, Ovs(), {})["nic"]["unprepared"] == ["has no carrier"]
+    assert _node.unprepared("eth1", links, 1500, [], {}) == []
 
 
 def test_a_bond_with_other_members_or_another_mode() -> None:
