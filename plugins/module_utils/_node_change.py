@@ -144,13 +144,12 @@ def managers(own: Iterable[str], nic: str) -> set[str]:
 
 def _change(nic: str, links: Iterable[str], seen: Seen, write: Iterable[str], gone: Iterable[str]) -> Change:
     there = tuple(sorted(name for name in set(links) if name in seen.links))
-    others = seen.management.stanzas
     return Change(
         nic=nic,
         links=there,
         written=tuple(sorted(write)),
         removed=tuple(sorted(gone)),
-        stanzas=tuple(name for name in there if name in others and not _node_config.is_own(others[name], nic)),
+        stanzas=tuple(name for name in there if seen.management.other_stanzas(nic, name)),
         connections={
             name: uuid
             for name, uuid in seen.management.connections.items()

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ansible_collections.kubeovn.core.plugins.module_utils import _node_config
+from ansible_collections.kubeovn.core.plugins.module_utils import _node_config, _node_networkd
 
 if TYPE_CHECKING:  # Python 3.8 cannot subscript it
     from collections.abc import Callable
@@ -50,8 +50,9 @@ class Management:
     owners: Owners = field(default_factory=dict)
     netplan: bool = False  # /etc/netplan has files
     connections: Mapping[str, str] = field(default_factory=dict)  # link -> UUID of NetworkManager's active connection
-    interfaces: str = ""  # ifupdown's main file
-    stanzas: Mapping[str, str] = field(default_factory=dict)  # link -> ifupdown's file that names it
+    interfaces: str = ""  # ifupdown's main file, and what it has read
+    stanzas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # link -> ifupdown's files that name it
+    networks: Mapping[str, str] = field(default_factory=dict)  # networkd's files in force, with what they say
 
     def called(self, names: Mapping[str, str]) -> Management:
         """As it is when links have got other names; ifupdown's files go on naming the old ones."""
@@ -66,6 +67,10 @@ class Management:
             # What netplan makes of our file is in a file of netplan's.
             if _node_config.is_own(path, nic) is None and not (manager == "netplan" and manager in own)
         }
+
+    def other_stanzas(self, nic: str, link: str) -> list[str]:
+        """ifupdown's files other than ours that name a link."""
+        return [path for path in self.stanzas.get(link, ()) if _node_config.is_own(path, nic) is None]
 
     def goes_by_ours(self, manager: str, nic: str, link: str) -> bool:
         """Whether this manager manages the link by a file of ours."""
@@ -105,6 +110,12 @@ def choose(asked: str, nic: str, links: Iterable[str], own: Iterable[str], seen:
                 f"manager: {link} is {NAMES[manager]}'s ({path}), and {NAMES[found]} is to manage it. "
                 f"Set manager: {manager}, or take {link} out of that file"
             )
+    if found == "ifupdown":
+        problems += [
+            f"manager: {path} has a stanza for {link}, and ifupdown carries out all of a link's. Take it out there"
+            for link in links
+            for path in seen.other_stanzas(nic, link)
+        ]
     if (
         found == "ifupdown"
         and found in seen.running
@@ -168,14 +179,14 @@ def of_networkmanager(devices: str, connections: str) -> dict[str, tuple[str, st
     }
 
 
-def stanzas(texts: Mapping[str, str]) -> dict[str, str]:
-    """Link -> file of ifupdown's stanzas, from files by path."""
-    return {
-        words[1]: path
-        for path, text in texts.items()
-        for words in (line.split() for line in text.splitlines())
-        if len(words) > 1 and words[0] == "iface" and words[1] != "lo"
-    }
+def stanzas(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Link -> files with a stanza of ifupdown's for it, from files by path."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path, text in texts.items():
+        for words in (line.split() for line in text.splitlines()):
+            if len(words) > 1 and words[0] == "iface" and words[1] != "lo" and path not in found.get(words[1], ()):
+                found[words[1]] = (*found.get(words[1], ()), path)
+    return found
 
 
 def sources(text: str, path: str) -> bool:
@@ -189,7 +200,12 @@ def _source_lines(text: str) -> list[list[str]]:
 
 
 def _matches(words: list[str], path: str) -> bool:
-    return any(fnmatch.fnmatch(path, pattern) for pattern in _patterns(words))
+    return any(fnmatch.fnmatch(path, pattern) and _is_read(words, path) for pattern in _patterns(words))
+
+
+def _is_read(words: list[str], path: str) -> bool:
+    """Of a folder ifupdown reads names of letters, digits, dashes and underscores only (interfaces(5))."""
+    return words[0] == "source" or re.fullmatch(r"[A-Za-z0-9_-]+", os.path.basename(path)) is not None
 
 
 def _patterns(words: list[str]) -> list[str]:
@@ -225,22 +241,41 @@ def look(run: Run) -> Management:
     active = _networkmanager(run) if "networkmanager" in running and shutil.which("nmcli") else {}
     for link, (_uuid, path) in active.items():
         owners.setdefault(link, {})["networkmanager"] = path
-    text = _read(INTERFACES) if "ifupdown" in running else ""
-    paths = [
-        INTERFACES,
-        *(name for words in _source_lines(text) for each in _patterns(words) for name in glob.glob(each)),
-    ]
-    named = stanzas({path: _read(path) for path in paths}) if text else {}
-    for link, path in named.items():
-        owners.setdefault(link, {})["ifupdown"] = path
+    texts = read_interfaces(INTERFACES) if "ifupdown" in running else {}
+    named = stanzas(texts)
+    for link, paths in named.items():
+        theirs = [path for path in paths if _node_config.is_own(path, link) is None]
+        owners.setdefault(link, {})["ifupdown"] = (theirs or list(paths))[0]
+    networks = _node_networkd.in_force(
+        path for folder in _node_networkd.FOLDERS for path in glob.glob(f"{folder}/*.net*")
+    )
     return Management(
         running=frozenset(running),
         owners=owners,
         netplan=bool(glob.glob(f"{_node_config.NETPLAN}/*.yaml")),
         connections={link: uuid for link, (uuid, _path) in active.items()},
-        interfaces=text,
+        interfaces="\n".join(texts.values()),
         stanzas=named,
+        networks={path: _read(path) for path in networks} if "networkd" in running else {},
     )
+
+
+def read_interfaces(path: str) -> dict[str, str]:
+    """ifupdown's main file and all that it reads, and what these read again."""
+    texts: dict[str, str] = {}
+    todo = [path]
+    while todo:
+        each = todo.pop(0)
+        if each not in texts and os.path.isfile(each):
+            texts[each] = _read(each)
+            todo += [
+                name
+                for words in _source_lines(texts[each])
+                for pattern in _patterns(words)
+                for name in sorted(glob.glob(pattern))
+                if _is_read(words, name)
+            ]
+    return texts
 
 
 def _indexes() -> dict[str, str]:

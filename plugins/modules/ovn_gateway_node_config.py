@@ -184,6 +184,7 @@ from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node_files,
     _node_lock,
     _node_names,
+    _node_networkd,
     _node_ovsdb,
     _node_owner,
     _node_probe,
@@ -269,6 +270,16 @@ class Task:
         own = sorted(_node_change.managers(_node_files.own(self.nic), self.nic))
         management = _node_owner.look(self.module.run_command).called(names)
         manager, faults = _node_owner.choose(self.params["manager"], self.nic, asked.links, own, management)
+        faults += _node_networkd.problems(
+            manager,
+            self.nic,
+            links,
+            asked.links,
+            bool(asked.members),
+            management.networks,
+            management.owners,
+            own,
+        )
         if faults:
             raise _node_files.RefusedError("; ".join(faults))
         seen = replace(self.look(links, set(asked.links), manager == "netplan"), management=management)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils import _node_owner
 from ansible_collections.kubeovn.core.plugins.module_utils._node_owner import Management, choose
@@ -35,14 +38,44 @@ def test_networkmanager_owns_what_it_activated_itself() -> None:
 
 def test_ifupdowns_stanzas_and_sources() -> None:
     texts = {"/etc/network/interfaces": "auto lo\niface lo inet loopback\n  iface enp1s0 inet dhcp\n#iface enp9s0\n"}
-    assert _node_owner.stanzas(texts) == {"enp1s0": "/etc/network/interfaces"}
+    assert _node_owner.stanzas(texts) == {"enp1s0": ("/etc/network/interfaces",)}
     path = "/etc/network/interfaces.d/kubeovn-enp8s0"
     assert _node_owner.sources(SOURCES, path)
     assert _node_owner.sources("source interfaces.d/*\n", path)
     assert _node_owner.sources("source-directory /etc/network/interfaces.d\n", path)
+    assert not _node_owner.sources("source-directory /etc/network/interfaces.d\n", f"{path}.100")  # it has a dot
     assert not _node_owner.sources(
         "#source /etc/network/interfaces.d/*\nsource /etc/network/interfaces.d/*.cfg\n", path
     )
+
+
+def test_ifupdowns_files_are_read_wherever_one_is_read_from(tmp_path: Path) -> None:
+    main, other, more = (tmp_path / name for name in ("interfaces", "other", "more"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "read").write_text("iface enp3s0 inet dhcp\n")
+    (folder / "not.read").write_text("iface enp4s0 inet dhcp\n")
+    main.write_text(f"source {tmp_path}/oth*\niface enp1s0 inet dhcp\nsource-directory {folder}\n")
+    other.write_text(f"source {more}\nsource {main}\n")
+    more.write_text("iface enp2s0 inet manual\niface enp1s0 inet6 auto\n")
+    assert _node_owner.stanzas(_node_owner.read_interfaces(str(main))) == {
+        "enp1s0": (str(main), str(more)),
+        "enp2s0": (str(more),),
+        "enp3s0": (str(folder / "read"),),
+    }
+    assert _node_owner.read_interfaces(str(tmp_path / "none")) == {}
+
+
+def test_another_stanza_for_the_same_link_is_refused_also_when_ours_is_there() -> None:
+    ours, theirs = "/etc/network/interfaces.d/kubeovn-enp8s0", "/etc/network/interfaces"
+    stanzas = {"enp8s0": (ours, theirs), "enp8s0f0": (theirs,)}
+    seen = Management(running=ALL, interfaces=SOURCES, stanzas=stanzas)
+    words = "and ifupdown carries out all of a link's. Take it out there"
+    assert choose("ifupdown", "enp8s0", ["enp8s0", "enp8s0f0"], ["ifupdown"], seen)[1] == [
+        f"manager: {theirs} has a stanza for {link}, {words}" for link in ("enp8s0", "enp8s0f0")
+    ]
+    seen = replace(seen, stanzas={"enp8s0": (ours,)})
+    assert choose("ifupdown", "enp8s0", ["enp8s0", "enp8s0f0"], ["ifupdown"], seen)[1] == []
 
 
 @pytest.mark.parametrize(
