@@ -50,6 +50,7 @@ class Management:
     owners: Owners = field(default_factory=dict)
     netplan: bool = False  # /etc/netplan has files
     connections: Mapping[str, str] = field(default_factory=dict)  # link -> UUID of NetworkManager's active connection
+    states: Mapping[str, str] = field(default_factory=dict)  # hardware link -> what NetworkManager calls its state
     interfaces: str = ""  # ifupdown's main file, and what it has read
     stanzas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # link -> ifupdown's files that name it
     networks: Mapping[str, str] = field(default_factory=dict)  # networkd's files in force, with what they say
@@ -57,7 +58,13 @@ class Management:
     def called(self, names: Mapping[str, str]) -> Management:
         """As it is when links have got other names; ifupdown's files go on naming the old ones."""
         owners = {names.get(link, link): whose for link, whose in self.owners.items()}
-        return replace(self, owners=owners, connections={names.get(x, x): uuid for x, uuid in self.connections.items()})
+        connections = {names.get(link, link): uuid for link, uuid in self.connections.items()}
+        states = {names.get(link, link): state for link, state in self.states.items()}
+        return replace(self, owners=owners, connections=connections, states=states)
+
+    def idle(self, link: str) -> bool:
+        """Whether NetworkManager looks after this link and has no connection for it: it would give it one by itself."""
+        return self.states.get(link, "").startswith(("disconnected", "unavailable"))
 
     def foreign(self, nic: str, link: str, own: Iterable[str]) -> dict[str, str]:
         """The owners of a link other than by our own files for this NIC; `own` are the managers that have such."""
@@ -110,6 +117,21 @@ def choose(asked: str, nic: str, links: Iterable[str], own: Iterable[str], seen:
                 f"manager: {link} is {NAMES[manager]}'s ({path}), and {NAMES[found]} is to manage it. "
                 f"Set manager: {manager}, or take {link} out of that file"
             )
+    if found == "networkmanager" and found not in own:
+        problems += [
+            f"manager: NetworkManager leaves {link} alone, and would do so after a reboot. Take it out of "
+            "unmanaged-devices in /etc/NetworkManager, or out of udev's rules with NM_UNMANAGED, or see `nmcli "
+            "networking`; or set another manager"
+            for link in links
+            if seen.states.get(link) == "unmanaged"
+        ]
+    if found != "networkmanager":
+        problems += [
+            f"manager: NetworkManager looks after {link}, and would give it a connection of its own. Set manager: "
+            f"networkmanager, or tell it to leave {link} alone (unmanaged-devices in /etc/NetworkManager/conf.d)"
+            for link in links
+            if seen.idle(link)
+        ]
     if found == "ifupdown":
         problems += [
             f"manager: {path} has a stanza for {link}, and ifupdown carries out all of a link's. Take it out there"
@@ -136,6 +158,8 @@ def _chosen(asked: str, own: list[str], foreign: Mapping[str, Mapping[str, str]]
     owners = [manager for whose in foreign.values() for manager in whose]
     if owners:
         return owners[0]
+    if any(seen.idle(link) for link in foreign):
+        return "networkmanager"
     if seen.netplan and "networkd" in seen.running:
         return "netplan"
     return next((name for name in ("networkd", "networkmanager", "ifupdown") if name in seen.running), "")
@@ -177,6 +201,14 @@ def of_networkmanager(devices: str, connections: str) -> dict[str, tuple[str, st
         for row in terse(devices)
         if len(row) == 3 and row[2] and row[1].startswith("connect") and "externally" not in row[1]
     }
+
+
+def states_of_networkmanager(devices: str) -> dict[str, str]:
+    """Link -> its state in a word, of hardware only, from `nmcli -t -f DEVICE,TYPE,STATE device`.
+
+    A bond that somebody else has made is called unmanaged while it is down, and can be taken all the same.
+    """
+    return {row[0]: row[2] for row in terse(devices) if len(row) == 3 and row[1] in ("ethernet", "veth")}
 
 
 def stanzas(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -238,7 +270,8 @@ def look(run: Run) -> Management:
             owner = of_networkd(_read(f"{NETIF}/{index}"))
             if owner is not None:
                 owners.setdefault(link, {})[owner[0]] = owner[1]
-    active = _networkmanager(run) if "networkmanager" in running and shutil.which("nmcli") else {}
+    nmcli = "networkmanager" in running and shutil.which("nmcli") is not None
+    active = _networkmanager(run) if nmcli else {}
     for link, (_uuid, path) in active.items():
         owners.setdefault(link, {})["networkmanager"] = path
     texts = read_interfaces(INTERFACES) if "ifupdown" in running else {}
@@ -254,6 +287,7 @@ def look(run: Run) -> Management:
         owners=owners,
         netplan=bool(glob.glob(f"{_node_config.NETPLAN}/*.yaml")),
         connections={link: uuid for link, (uuid, _path) in active.items()},
+        states=nm_states(run) if nmcli else {},
         interfaces="\n".join(texts.values()),
         stanzas=named,
         networks={path: _read(path) for path in networks} if "networkd" in running else {},
@@ -289,3 +323,18 @@ def _networkmanager(run: Run) -> dict[str, tuple[str, str]]:
     devices = run(["nmcli", "--terse", "--fields", "DEVICE,STATE,CON-UUID", "device", "status"])
     connections = run(["nmcli", "--terse", "--fields", "UUID,FILENAME", "connection", "show"])
     return of_networkmanager(devices[1], connections[1])
+
+
+def nm_states(run: Run) -> dict[str, str]:
+    """What NetworkManager calls the links' states, once it has begun: until then it has taken none."""
+
+    def ask() -> dict[str, str]:
+        return states_of_networkmanager(
+            run(["nmcli", "--terse", "--fields", "DEVICE,TYPE,STATE", "device", "status"])[1]
+        )
+
+    found = ask()
+    if "unmanaged" in found.values() and shutil.which("nm-online"):
+        run(["nm-online", "--wait-for-startup", "--quiet", "--timeout", "10"])
+        found = ask()
+    return found

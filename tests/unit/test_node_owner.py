@@ -87,6 +87,9 @@ def test_another_stanza_for_the_same_link_is_refused_also_when_ours_is_there() -
         (Management(running=ALL), [], "networkd"),
         (Management(running=frozenset(("networkmanager",)), netplan=True), [], "networkmanager"),
         (Management(running=ALL, owners={"enp1s0": {"networkmanager": "x"}}), [], "networkd"),  # another link's
+        (Management(running=ALL, states={"enp8s0": "disconnected"}), [], "networkmanager"),  # it looks after it
+        (Management(running=ALL, states={"enp8s0": "unmanaged", "enp1s0": "disconnected"}), [], "networkd"),
+        (Management(running=ALL, states={"enp8s0": "connected (externally)"}), [], "networkd"),
     ],
 )
 def test_who_is_written_for_when_nobody_says(seen: Management, own: list[str], manager: str) -> None:
@@ -115,6 +118,16 @@ def test_who_is_written_for_when_nobody_says(seen: Management, own: list[str], m
             Management(running=ALL, owners={"enp8s0f0": {"networkmanager": "/etc/x.nmconnection"}}),
             "(/etc/x.nmconnection), and systemd-networkd is to manage it. Set manager: networkmanager, or take",
         ),
+        (
+            "networkmanager",
+            Management(running=ALL, states={"enp8s0": "unmanaged", "enp1s0": "unmanaged"}),
+            "NetworkManager leaves enp8s0 alone, and would do so after a reboot",
+        ),
+        (
+            "networkd",
+            Management(running=ALL, states={"enp8s0f0": "unavailable", "enp8s0": "unmanaged"}),
+            "NetworkManager looks after enp8s0f0, and would give it a connection of its own. Set manager: networkm",
+        ),
         ("ifupdown", Management(running=ALL), "Add the line: source /etc/network/interfaces.d/*"),
     ],
 )
@@ -122,6 +135,31 @@ def test_what_is_refused_says_what_to_do(asked: str, seen: Management, words: st
     _found, problems = choose(asked, "enp8s0", ["enp8s0", "enp8s0f0"], [], seen)
     assert len(problems) == 1
     assert words in problems[0]
+
+
+def test_networkmanagers_word_for_hardware() -> None:
+    said = "enp8s0:ethernet:unmanaged\nbond0:bond:unmanaged\nlo:loopback:unmanaged\nenp9s0:ethernet:disconnected\n"
+    assert _node_owner.states_of_networkmanager(said) == {"enp8s0": "unmanaged", "enp9s0": "disconnected"}
+    seen = Management(running=ALL, states={"enp8s0": "unmanaged"})
+    assert choose("networkmanager", "enp8s0", ["enp8s0"], ["networkmanager"], seen) == (
+        "networkmanager",
+        [],
+    )  # in service
+    assert choose("networkd", "ext0", ["ext0"], [], seen.called({"enp8s0": "ext0"})) == ("networkd", [])
+    renamed = replace(seen, states={"enp8s0": "disconnected"}).called({"enp8s0": "ext0"})
+    assert "looks after ext0" in choose("networkd", "ext0", ["ext0"], [], renamed)[1][0]
+
+
+def test_networkmanager_is_asked_again_once_it_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_node_owner.shutil, "which", lambda name: name)
+    ran: list[str] = []
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        ran.append(argv[0])
+        return 0, f"enp8s0:ethernet:{'disconnected' if 'nm-online' in ran else 'unmanaged'}\n", ""
+
+    assert _node_owner.nm_states(run) == {"enp8s0": "disconnected"}
+    assert ran == ["nmcli", "nm-online", "nmcli"]
 
 
 def test_netplan_and_networkd_are_one_program_and_own_files_are_no_foreign_owner() -> None:
