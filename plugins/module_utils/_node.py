@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils import _node_bond
@@ -122,7 +122,7 @@ def _parse_link(row: Mapping[str, Any]) -> Link:
         carrier="LOWER_UP" in row.get("flags", ()),
         addresses=tuple(f"{a['local']}/{a['prefixlen']}" for a in addresses),
         master=row.get("master"),
-        lower=row.get("link"),
+        lower=row.get("link") or data.get("link"),  # a vxlan tells it among its data
         permanent_mac=row.get("permaddr"),
         loopback=row.get("link_type") == "loopback",
         bond=_node_bond.options_of(data) if is_bond else {},
@@ -141,6 +141,34 @@ def default_routes(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
         hops = [row, *(row.get("nexthops") or ())]
         found += [(hop["dev"], reason) for hop in hops if hop.get("dev")]
     return found
+
+
+def routes_to(address: str, rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(link, table) of the routes that lead to an address in each table; default routes are told apart.
+
+    Which table counts is up to rules that may ask for marks, so that each of them may be the one; in a table it is
+    the longest prefix, with all its next hops and metrics.
+    """
+    wanted, found = ip_address(address), []
+    for row in rows:
+        if row.get("dst", "default") == "default" or row.get("table") == "local":
+            continue
+        network = ip_network(row["dst"], strict=False)
+        if wanted in network:
+            hops = [row, *(row.get("nexthops") or ())]
+            table = str(row.get("table", "main"))
+            found += [(table, network.prefixlen, hop["dev"]) for hop in hops if hop.get("dev")]
+    longest = {table: max(length for each, length, _dev in found if each == table) for table, _length, _dev in found}
+    return sorted({(dev, table) for table, length, dev in found if length == longest[table]})
+
+
+def on_top(links: Mapping[str, Link]) -> dict[str, list[str]]:
+    """What stands on a link and would lose its network with it: VLAN links, macvlans, ipvlans, tunnels."""
+    above = [link for link in links.values() if link.lower in links and link.kind != "veth"]
+    return {
+        name: [f"carries {', '.join(sorted(f'{x.name} ({x.kind})' for x in above if x.lower == name))}"]
+        for name in {link.lower for link in above if link.lower}
+    }
 
 
 def holder(links: Mapping[str, Link], address: str) -> str | None:
@@ -222,6 +250,9 @@ def obstacles(
     """
     link = links.get(name)
     if link is None:
+        other = called(name, links)
+        if other is not None:
+            return [f"is another name of {other}: give that one"]
         nics = sorted(x.name for x in links.values() if not _kind_obstacles(x, ovs, in_container, bond))
         return [f"does not exist on this node, whose NICs are {', '.join(nics) or 'none'}"]
     found = list(protected.get(name, ()))
@@ -250,6 +281,13 @@ def _kind_obstacles(link: Link, ovs: Ovs, in_container: bool, bond: str | None) 
     return [text.format(kind=link.kind, lower=link.lower or "the NIC below it")]
 
 
+def called(name: str, links: Mapping[str, Link]) -> str | None:
+    """The link that has this as another name, or as its MAC address; None: there is none."""
+    text = name.lower()
+    by_mac = (x.name for x in links.values() if text and text in (x.permanent_mac, x.mac) and x.lower is None)
+    return next((x.name for x in links.values() if name in x.altnames), next(by_mac, None))
+
+
 def bond_obstacles(name: str, members: Iterable[str], links: Mapping[str, Link]) -> list[str]:
     """Why a bond of this name cannot be made of these members, whatever they are."""
     found, members = [], list(members)
@@ -257,6 +295,8 @@ def bond_obstacles(name: str, members: Iterable[str], links: Mapping[str, Link])
         found.append("is among its own members")
     elif name in links and links[name].kind != "bond":
         found.append("exists already and is not a bond: the bond needs another name")
+    elif called(name, links) is not None and name not in links:
+        found.append(f"is another name of {called(name, links)}: the bond needs one of its own")
     if not re.fullmatch(r"[^\s/:%*?\[\]]{1,15}", name) or name in (".", "..", "all", "default"):
         found.append("is no name for a link: at most 15 characters, without spaces and slashes")
     if len(set(members)) != len(members):
@@ -287,6 +327,15 @@ def unprepared(
         found += _node_bond.in_words(_node_bond.differences(link.bond, bond))
         found += [f"has the member {x}, which is down" for x in wanted if x in links and not links[x].up]
     return found
+
+
+def without_carrier(name: str, links: Mapping[str, Link]) -> list[str]:
+    """That nothing is behind the external NIC, in words; nobody's configuration helps there, so it is told apart."""
+    link = links.get(name)
+    if link is None or not link.up or link.carrier:
+        return []
+    members = members_of(links, name)
+    return [f"has no carrier, since none of {', '.join(members)} has" if members else "has no carrier"]
 
 
 def missing(

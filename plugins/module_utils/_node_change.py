@@ -9,7 +9,7 @@ Private to this collection: no promise is made to other users. Pure, and for Pyt
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils import (
@@ -72,7 +72,11 @@ def present(
     differing = _differing(wanted, seen)
     anew = _node_bond.anew(differing)
     written = bool(write or gone)
-    pending = seen.begun or not seen.management.goes_by_ours(manager, wanted.nic, wanted.nic)
+    pending = (
+        seen.begun
+        or not seen.management.goes_by_ours(manager, wanted.nic, wanted.nic)
+        or any(seen.management.goes_by_another(manager, wanted.nic, link) for link in wanted.members)
+    )
     before: list[Command] = _node_managers.before_removal(old, change)
     after: list[Command] = _node_managers.let_go(old, change) if gone and old else []
     after = [*_node_names.commands(wanted.names, _called_back(seen.links, wanted.names)), *after]
@@ -140,13 +144,12 @@ def managers(own: Iterable[str], nic: str) -> set[str]:
 
 def _change(nic: str, links: Iterable[str], seen: Seen, write: Iterable[str], gone: Iterable[str]) -> Change:
     there = tuple(sorted(name for name in set(links) if name in seen.links))
-    others = seen.management.stanzas
     return Change(
         nic=nic,
         links=there,
         written=tuple(sorted(write)),
         removed=tuple(sorted(gone)),
-        stanzas=tuple(name for name in there if name in others and not _node_config.is_own(others[name], nic)),
+        stanzas=tuple(name for name in there if seen.management.other_stanzas(nic, name)),
         connections={
             name: uuid
             for name, uuid in seen.management.connections.items()
@@ -194,6 +197,14 @@ def absent(nic: str, seen: Seen, generated: Mapping[str, File | None], begun: Ma
         unmade=(nic,) if made else (),
         words=tuple(words),
     )
+
+
+def left(nic: str, seen: Seen, begun: Mapping[str, Any]) -> Plan:
+    """What `absent` has still to do after it has run: its files gone, a bond of ours that nobody else has made."""
+    plan = absent(nic, seen, {}, {})
+    link = seen.links.get(nic)
+    stays = begun.get("bond") and link is not None and link.kind == "bond" and not seen.management.owners.get(nic)
+    return plan if plan.words or not stays else replace(plan, words=(f"remove bond {nic}",), unmade=(nic,))
 
 
 def _former(seen: Seen, nic: str, made: bool) -> dict[str, str]:

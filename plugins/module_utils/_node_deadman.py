@@ -5,7 +5,8 @@
 
 Before the first write a folder is made with copies of what will be replaced and a script that puts it back, and a
 timer of systemd's runs that script after a set time. Who comes back over a new connection stops the timer. The folder
-is also the memory of a change that was begun: a run that was killed is finished by the next.
+is also the memory of a change that was begun: a run that was killed is undone by its timer, or where that is gone, as
+after a reboot, finished by the next run. Each run has a name of its own, so that it stops no other's timer.
 
 Private to this collection: no promise is made to other users. For Python 3.8: it runs on the nodes.
 """
@@ -119,24 +120,55 @@ def _union(one: list[Any], other: list[Any]) -> list[Any]:
 
 
 class Switch:
-    """The dead-man switch of one NIC."""
+    """The dead-man switch of one NIC; `run_id` is this run's, empty where nobody has given it one."""
 
-    def __init__(self, run: Run, nic: str, folder: str = FOLDER) -> None:
-        self._run = run
-        self._folder = os.path.join(folder, nic)
+    def __init__(self, run: Run, nic: str, folder: str = "", run_id: str = "") -> None:
+        self._run, self._nic, self._run_id = run, nic, run_id
+        self._folder = os.path.join(folder or FOLDER, nic)
         self.unit = "kubeovn-restore-" + re.sub(r"[^A-Za-z0-9:_.-]", "_", nic)
 
     @property
     def begun(self) -> dict[str, Any]:
-        """What an earlier run has begun, and nobody has confirmed or restored; empty: nothing."""
-        if self.restored:
-            return {}
+        """What a run has begun, and nobody has confirmed or restored; empty: nothing."""
+        return {} if self.restored else self._record
+
+    @property
+    def _record(self) -> dict[str, Any]:
         try:
             with open(os.path.join(self._folder, "begun.json"), encoding="utf-8") as file:
                 found: dict[str, Any] = json.load(file)
         except (OSError, ValueError):
             return {}
         return found
+
+    @property
+    def mine(self) -> bool:
+        """Whether it is this run's own change that waits for a word; without its name nobody can tell, and none is."""
+        return bool(self._run_id) and self.begun.get("run_id") == self._run_id
+
+    @property
+    def others(self) -> bool:
+        """Whether what is there is another run's, restored or not."""
+        return bool(self._run_id) and self._record.get("run_id", self._run_id) != self._run_id
+
+    def in_the_way(self) -> str:
+        """Why no change may begin now: another one's timer runs, and would strike in the midst of it; empty: it may.
+
+        What is half made must not be taken for what was there before, nor made whole under another's timer.
+        """
+        self._wait_for_the_end()
+        begun = self.begun
+        if not begun or self.mine or not self._waits():
+            return ""
+        left = max(0, round(begun.get("until", 0) - time.time()))
+        return (
+            f"another run has changed {self._nic} and not confirmed it yet; unless it does, the node restores what it "
+            f"had before in {left} s. Run this again then, or, when that run was killed, have it restored at once: "
+            f"module kubeovn.core.ovn_gateway_node_config with nic: {self._nic} and state: restored"
+        )
+
+    def _waits(self) -> bool:
+        return self._run(["systemctl", "is-active", "--quiet", f"{self.unit}.timer"])[0] == 0
 
     @property
     def restored(self) -> str:
@@ -162,9 +194,11 @@ class Switch:
         if self.restored:
             self.forget()
         self._stop()
+        if earlier and self.restored:
+            raise OSError("the node has restored an earlier change this very moment; run this again")
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         saved = {path: self._save(path) for path in paths if path not in earlier.get("saved", {})}
-        whole = merged(earlier, {**begun, "saved": saved})
+        whole = {**merged(earlier, {**begun, "saved": saved}), "run_id": self._run_id, "until": time.time() + seconds}
         if whole.get("reopen"):
             self._write(REOPEN, inspect.getsource(_node_ovsdb))
         self._write("restore", script(self._folder, whole))
@@ -174,6 +208,8 @@ class Switch:
         argv = ["systemd-run", f"--unit={self.unit}", f"--on-active={seconds}", "--timer-property=AccuracySec=100ms"]
         code, _out, err = self._run([*argv, "/bin/sh", os.path.join(self._folder, "restore")])
         if code != 0:
+            if not earlier:
+                self.forget()
             raise OSError(f"systemd takes no timer ({err.strip()}); nothing was changed")
 
     def _save(self, path: str) -> str | None:
@@ -201,6 +237,14 @@ class Switch:
             self.forget()
         return when
 
+    def too_late(self) -> bool:
+        """Whether the timer has struck while the change was made; then all of it is put back once more."""
+        self._wait_for_the_end()
+        if not self.restored:
+            return False
+        self._run(["/bin/sh", os.path.join(self._folder, "restore")])
+        return True
+
     def restore(self) -> str:
         """Put everything back now, unless the timer was quicker; when it was, and empty when there is nothing to do."""
         if not self.begun and not self.restored:
@@ -214,12 +258,16 @@ class Switch:
 
     def _stop(self) -> None:
         self._run(["systemctl", "stop", f"{self.unit}.timer"])
+        self._wait_for_the_end()
+        self._run(["systemctl", "reset-failed", f"{self.unit}.service"])
+
+    def _wait_for_the_end(self) -> None:
+        """Of the script, when the timer has struck."""
         deadline = time.monotonic() + 60
         while self._run(["systemctl", "is-active", "--quiet", f"{self.unit}.service"])[0] == 0 or self._activating():
             if time.monotonic() > deadline:
                 raise OSError(f"{self.unit}.service does not end: look at `journalctl -u {self.unit}`")
             time.sleep(0.2)
-        self._run(["systemctl", "reset-failed", f"{self.unit}.service"])
 
     def _activating(self) -> bool:
         return self._run(["systemctl", "is-active", f"{self.unit}.service"])[1].strip() == "activating"

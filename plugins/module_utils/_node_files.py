@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -29,6 +30,8 @@ if TYPE_CHECKING:  # Python 3.8 cannot subscript it
 
 # What writes networkd's files for `netplan generate`, which would also reload systemd and so write every link's file.
 GENERATORS = ("/usr/libexec/netplan/", "/usr/lib/netplan/", "/lib/netplan/")
+YAML = ("/lib/netplan", _node_config.NETPLAN, "/run/netplan")  # where netplan looks for files
+ROOT = ""  # the node's own root
 
 
 class RefusedError(Exception):
@@ -105,8 +108,9 @@ def generated(run: Run, wanted: Files, gone: Iterable[str], links: Iterable[str]
     """
     program = generator()
     with tempfile.TemporaryDirectory() as root:
-        if os.path.isdir(_node_config.NETPLAN):
-            shutil.copytree(_node_config.NETPLAN, root + _node_config.NETPLAN)
+        for folder in YAML:
+            if os.path.isdir(ROOT + folder):
+                shutil.copytree(ROOT + folder, root + folder)
         os.makedirs(root + _node_config.NETPLAN, exist_ok=True)
         for path in gone:
             if os.path.exists(root + path):
@@ -121,7 +125,50 @@ def generated(run: Run, wanted: Files, gone: Iterable[str], links: Iterable[str]
                 f"which was therefore not written: {(err or out).strip()}"
             )
         before = {path: None for link in links for path in _generated_of("", link)}
-        return {**before, **{path[len(root) :]: read(path) for link in links for path in _generated_of(root, link)}}
+        found = {path[len(root) :]: read(path) for link in links for path in _generated_of(root, link)}
+    ours = {path: file for path, file in wanted.items() if path.startswith(_node_config.NETPLAN)}
+    if ours:
+        _refuse_mixed(run, program, ours, links, found)
+    return {**before, **found}
+
+
+def _refuse_mixed(run: Run, program: str, ours: Files, links: Iterable[str], found: Mapping[str, File | None]) -> None:
+    """End where other files say more of these links: netplan merges what all files say of a link."""
+    with tempfile.TemporaryDirectory() as root:
+        for path, file in ours.items():
+            write(root + path, file)
+        run([program, "--root-dir", root])
+        # A bond that is there already is others' to make, and only its use is ours to say.
+        makes = _node_config.makes_bond({path: file.text for path, file in ours.items()})
+        for link in links:
+            names = _names_of(link)[: 2 if makes else 1]
+            alone = [read(f"{root}{_node_config.GENERATED}/{name}") for name in names]
+            mixed = [file for path, file in found.items() if os.path.basename(path) in names]
+            more = _settings(mixed) - _settings(alone)
+            if more:
+                raise RefusedError(
+                    f"manager: netplan would mix what {_who_names(link, ours)} says of {link} with the NIC's file: "
+                    f"{', '.join(sorted(more))}. Take it out of there"
+                )
+
+
+def _settings(files: Iterable[File | None]) -> set[str]:
+    """What networkd's files say; how they find their link is left out: a name and an address may mean the same."""
+    found, section = set(), ""
+    for line in (line.strip() for file in files if file is not None for line in file.text.splitlines()):
+        if line.startswith("["):
+            section = line
+        elif "=" in line and section != "[Match]" and not line.startswith("#"):
+            found.add(line)
+    return found
+
+
+def _who_names(link: str, ours: Files) -> str:
+    """netplan's other files that name this link."""
+    paths = [path for folder in YAML for path in sorted(glob.glob(f"{ROOT}{folder}/*.yaml")) if path not in ours]
+    texts = {path: file.text for path in paths for file in [read(path)] if file is not None}
+    named = [path for path, text in texts.items() if re.search(rf"(?<![\w.-]){re.escape(link)}(?![\w.-])", text)]
+    return " and ".join(named) or "another file"
 
 
 def generated_now(links: Iterable[str]) -> Files:
@@ -132,5 +179,9 @@ def generated_now(links: Iterable[str]) -> Files:
 
 def _generated_of(root: str, link: str) -> list[str]:
     """The files that netplan has made for a link."""
-    stem = f"{root}{_node_config.GENERATED}/10-netplan-{link}"
-    return [path for ending in (".network", ".netdev", ".link") for path in [stem + ending] if os.path.exists(path)]
+    paths = [f"{root}{_node_config.GENERATED}/{name}" for name in _names_of(link)]
+    return [path for path in paths if os.path.exists(path)]
+
+
+def _names_of(link: str) -> list[str]:
+    return [f"10-netplan-{link}{ending}" for ending in (".network", ".netdev", ".link")]

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ansible_collections.kubeovn.core.plugins.module_utils import _node_config
+from ansible_collections.kubeovn.core.plugins.module_utils import _node_config, _node_networkd
 
 if TYPE_CHECKING:  # Python 3.8 cannot subscript it
     from collections.abc import Callable
@@ -50,13 +50,21 @@ class Management:
     owners: Owners = field(default_factory=dict)
     netplan: bool = False  # /etc/netplan has files
     connections: Mapping[str, str] = field(default_factory=dict)  # link -> UUID of NetworkManager's active connection
-    interfaces: str = ""  # ifupdown's main file
-    stanzas: Mapping[str, str] = field(default_factory=dict)  # link -> ifupdown's file that names it
+    states: Mapping[str, str] = field(default_factory=dict)  # hardware link -> what NetworkManager calls its state
+    interfaces: str = ""  # ifupdown's main file, and what it has read
+    stanzas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # link -> ifupdown's files that name it
+    networks: Mapping[str, str] = field(default_factory=dict)  # networkd's files in force, with what they say
 
     def called(self, names: Mapping[str, str]) -> Management:
         """As it is when links have got other names; ifupdown's files go on naming the old ones."""
         owners = {names.get(link, link): whose for link, whose in self.owners.items()}
-        return replace(self, owners=owners, connections={names.get(x, x): uuid for x, uuid in self.connections.items()})
+        connections = {names.get(link, link): uuid for link, uuid in self.connections.items()}
+        states = {names.get(link, link): state for link, state in self.states.items()}
+        return replace(self, owners=owners, connections=connections, states=states)
+
+    def idle(self, link: str) -> bool:
+        """Whether NetworkManager looks after this link and has no connection for it: it would give it one by itself."""
+        return self.states.get(link, "").startswith(("disconnected", "unavailable"))
 
     def foreign(self, nic: str, link: str, own: Iterable[str]) -> dict[str, str]:
         """The owners of a link other than by our own files for this NIC; `own` are the managers that have such."""
@@ -67,10 +75,20 @@ class Management:
             if _node_config.is_own(path, nic) is None and not (manager == "netplan" and manager in own)
         }
 
+    def other_stanzas(self, nic: str, link: str) -> list[str]:
+        """ifupdown's files other than ours that name a link."""
+        return [path for path in self.stanzas.get(link, ()) if _node_config.is_own(path, nic) is None]
+
     def goes_by_ours(self, manager: str, nic: str, link: str) -> bool:
         """Whether this manager manages the link by a file of ours."""
         path = self.owners.get(link, {}).get(manager, "")
-        return bool(path) and (manager == "netplan" or _node_config.is_own(path, nic) is not None)
+        made = manager == "netplan" and os.path.basename(path) == f"10-netplan-{link}.network"
+        return made or _node_config.is_own(path, nic) is not None
+
+    def goes_by_another(self, manager: str, nic: str, link: str) -> bool:
+        """Whether this manager's program manages the link by a file that is not ours."""
+        programs = {daemon(each) for each in self.owners.get(link, {})}
+        return daemon(manager) in programs and not self.goes_by_ours(manager, nic, link)
 
 
 def daemon(manager: str) -> str:
@@ -99,6 +117,27 @@ def choose(asked: str, nic: str, links: Iterable[str], own: Iterable[str], seen:
                 f"manager: {link} is {NAMES[manager]}'s ({path}), and {NAMES[found]} is to manage it. "
                 f"Set manager: {manager}, or take {link} out of that file"
             )
+    if found == "networkmanager" and found not in own:
+        problems += [
+            f"manager: NetworkManager leaves {link} alone, and would do so after a reboot. Take it out of "
+            "unmanaged-devices in /etc/NetworkManager, or out of udev's rules with NM_UNMANAGED, or see `nmcli "
+            "networking`; or set another manager"
+            for link in links
+            if seen.states.get(link) == "unmanaged"
+        ]
+    if found != "networkmanager":
+        problems += [
+            f"manager: NetworkManager looks after {link}, and would give it a connection of its own. Set manager: "
+            f"networkmanager, or tell it to leave {link} alone (unmanaged-devices in /etc/NetworkManager/conf.d)"
+            for link in links
+            if seen.idle(link)
+        ]
+    if found == "ifupdown":
+        problems += [
+            f"manager: {path} has a stanza for {link}, and ifupdown carries out all of a link's. Take it out there"
+            for link in links
+            for path in seen.other_stanzas(nic, link)
+        ]
     if (
         found == "ifupdown"
         and found in seen.running
@@ -119,6 +158,8 @@ def _chosen(asked: str, own: list[str], foreign: Mapping[str, Mapping[str, str]]
     owners = [manager for whose in foreign.values() for manager in whose]
     if owners:
         return owners[0]
+    if any(seen.idle(link) for link in foreign):
+        return "networkmanager"
     if seen.netplan and "networkd" in seen.running:
         return "netplan"
     return next((name for name in ("networkd", "networkmanager", "ifupdown") if name in seen.running), "")
@@ -162,14 +203,22 @@ def of_networkmanager(devices: str, connections: str) -> dict[str, tuple[str, st
     }
 
 
-def stanzas(texts: Mapping[str, str]) -> dict[str, str]:
-    """Link -> file of ifupdown's stanzas, from files by path."""
-    return {
-        words[1]: path
-        for path, text in texts.items()
-        for words in (line.split() for line in text.splitlines())
-        if len(words) > 1 and words[0] == "iface" and words[1] != "lo"
-    }
+def states_of_networkmanager(devices: str) -> dict[str, str]:
+    """Link -> its state in a word, of hardware only, from `nmcli -t -f DEVICE,TYPE,STATE device`.
+
+    A bond that somebody else has made is called unmanaged while it is down, and can be taken all the same.
+    """
+    return {row[0]: row[2] for row in terse(devices) if len(row) == 3 and row[1] in ("ethernet", "veth")}
+
+
+def stanzas(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Link -> files with a stanza of ifupdown's for it, from files by path."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path, text in texts.items():
+        for words in (line.split() for line in text.splitlines()):
+            if len(words) > 1 and words[0] == "iface" and words[1] != "lo" and path not in found.get(words[1], ()):
+                found[words[1]] = (*found.get(words[1], ()), path)
+    return found
 
 
 def sources(text: str, path: str) -> bool:
@@ -183,7 +232,12 @@ def _source_lines(text: str) -> list[list[str]]:
 
 
 def _matches(words: list[str], path: str) -> bool:
-    return any(fnmatch.fnmatch(path, pattern) for pattern in _patterns(words))
+    return any(fnmatch.fnmatch(path, pattern) and _is_read(words, path) for pattern in _patterns(words))
+
+
+def _is_read(words: list[str], path: str) -> bool:
+    """Of a folder ifupdown reads names of letters, digits, dashes and underscores only (interfaces(5))."""
+    return words[0] == "source" or re.fullmatch(r"[A-Za-z0-9_-]+", os.path.basename(path)) is not None
 
 
 def _patterns(words: list[str]) -> list[str]:
@@ -216,25 +270,46 @@ def look(run: Run) -> Management:
             owner = of_networkd(_read(f"{NETIF}/{index}"))
             if owner is not None:
                 owners.setdefault(link, {})[owner[0]] = owner[1]
-    active = _networkmanager(run) if "networkmanager" in running and shutil.which("nmcli") else {}
+    nmcli = "networkmanager" in running and shutil.which("nmcli") is not None
+    active = _networkmanager(run) if nmcli else {}
     for link, (_uuid, path) in active.items():
         owners.setdefault(link, {})["networkmanager"] = path
-    text = _read(INTERFACES) if "ifupdown" in running else ""
-    paths = [
-        INTERFACES,
-        *(name for words in _source_lines(text) for each in _patterns(words) for name in glob.glob(each)),
-    ]
-    named = stanzas({path: _read(path) for path in paths}) if text else {}
-    for link, path in named.items():
-        owners.setdefault(link, {})["ifupdown"] = path
+    texts = read_interfaces(INTERFACES) if "ifupdown" in running else {}
+    named = stanzas(texts)
+    for link, paths in named.items():
+        theirs = [path for path in paths if _node_config.is_own(path, link) is None]
+        owners.setdefault(link, {})["ifupdown"] = (theirs or list(paths))[0]
+    networks = _node_networkd.in_force(
+        path for folder in _node_networkd.FOLDERS for path in glob.glob(f"{folder}/*.net*")
+    )
     return Management(
         running=frozenset(running),
         owners=owners,
         netplan=bool(glob.glob(f"{_node_config.NETPLAN}/*.yaml")),
         connections={link: uuid for link, (uuid, _path) in active.items()},
-        interfaces=text,
+        states=nm_states(run) if nmcli else {},
+        interfaces="\n".join(texts.values()),
         stanzas=named,
+        networks={path: _read(path) for path in networks} if "networkd" in running else {},
     )
+
+
+def read_interfaces(path: str) -> dict[str, str]:
+    """ifupdown's main file and all that it reads, and what these read again."""
+    texts: dict[str, str] = {}
+    todo = [path]
+    while todo:
+        each = todo.pop(0)
+        if each not in texts and os.path.isfile(each):
+            texts[each] = _read(each)
+            todo += [
+                name
+                for words in _source_lines(texts[each])
+                for pattern in _patterns(words)
+                for name in sorted(glob.glob(pattern))
+                if _is_read(words, name)
+            ]
+    return texts
 
 
 def _indexes() -> dict[str, str]:
@@ -248,3 +323,18 @@ def _networkmanager(run: Run) -> dict[str, tuple[str, str]]:
     devices = run(["nmcli", "--terse", "--fields", "DEVICE,STATE,CON-UUID", "device", "status"])
     connections = run(["nmcli", "--terse", "--fields", "UUID,FILENAME", "connection", "show"])
     return of_networkmanager(devices[1], connections[1])
+
+
+def nm_states(run: Run) -> dict[str, str]:
+    """What NetworkManager calls the links' states, once it has begun: until then it has taken none."""
+
+    def ask() -> dict[str, str]:
+        return states_of_networkmanager(
+            run(["nmcli", "--terse", "--fields", "DEVICE,TYPE,STATE", "device", "status"])[1]
+        )
+
+    found = ask()
+    if "unmanaged" in found.values() and shutil.which("nm-online"):
+        run(["nm-online", "--wait-for-startup", "--quiet", "--timeout", "10"])
+        found = ask()
+    return found

@@ -8,6 +8,7 @@ Private to this collection: no promise is made to other users. Standard library 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -58,16 +59,37 @@ def default_routes(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def way_to(run: Run, known: dict[str, _node.Link], address: str) -> str | None:
-    """The link that packets to this address leave by; for an own address, the link that has it."""
+def way_to(run: Run, known: dict[str, _node.Link], address: str, source: str = "") -> str | None:
+    """The link that packets to this address leave by; for an own address, the link that has it.
+
+    `source` is what they come from, where that is known: a rule may send them another way for it.
+    """
     own = _node.holder(known, address)
     if own is not None:
         return own
-    try:
-        rows = ip_rows(run, "route", "get", address)
-    except ProbeError:
-        return None
-    return next((row["dev"] for row in rows if row.get("dev")), None)
+    for words in [["from", source], []] if source else [[]]:
+        with contextlib.suppress(ProbeError):
+            rows = ip_rows(run, "route", "get", address, *words)
+            return next((row["dev"] for row in rows if row.get("dev")), None)
+    return None
+
+
+def routes_to(run: Run, addresses: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
+    """Address -> (link, table) of the routes that lead there, of all tables; asked for by one process."""
+    lines = [f"route show table all match {address}" for address in addresses]
+    if not lines:
+        return {}
+    code, out, _err = run(["ip", "-json", "-batch", "-"], data="\n".join(lines) + "\n")
+    rows: list[dict[str, Any]] = []
+    decoder, text = json.JSONDecoder(), out.strip()
+    while text and code == 0:
+        try:
+            found, end = decoder.raw_decode(text)
+        except ValueError as error:
+            raise ProbeError(f"ip -batch did not print JSON, iproute2 4.18 or newer is needed: {error}") from error
+        rows += [row for row in found if row]
+        text = text[end:].lstrip()
+    return {address: _node.routes_to(address, rows) for address in addresses}
 
 
 def connection(environ: dict[str, str], pid: int) -> tuple[str, str] | None:
@@ -152,30 +174,49 @@ def anchors(
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """(link, reason) of everything that the node lives on, and what of it could not be found."""
     found, unverified = default_routes(run), []
-    wanted = []
+    held = []  # addresses that a link of the node has
+    ways = []  # address, where packets come from that go there, why it counts
     peer = connection(dict(os.environ), os.getpid())
     if peer is None:
         unverified.append("Ansible's connection: it is not an SSH connection that this node can see")
     else:
-        wanted.append((peer[1], f"holds {peer[1]}, which Ansible's connection came to"))
-        wanted.append((peer[0], f"carries Ansible's connection from {peer[0]}"))
+        held.append((peer[1], f"holds {peer[1]}, which Ansible's connection came to"))
+        ways.append((peer[0], peer[1], f"Ansible's connection from {peer[0]}"))
     for server in api_servers:
         addresses = resolve(server)
-        wanted += [(address, f"carries the way to the API server {address}") for address in addresses]
+        ways += [(address, "", f"the way to the API server {address}") for address in addresses]
         if not addresses:
             unverified.append(f"the way to the API server {server}: its name is not known on this node")
-    wanted += [(address, f"holds the encapsulation address {address}") for address in ovs.encap_ips]
-    wanted += [(address, f"holds the node's InternalIP {address}") for address in internal_ips]
+    held += [(address, f"holds the encapsulation address {address}") for address in ovs.encap_ips]
+    held += [(address, f"holds the node's InternalIP {address}") for address in internal_ips]
     if ovs.problem:
         unverified.append(f"the encapsulation address: {ovs.problem}")
-    for address, reason in wanted:
-        own = reason.startswith("holds")
-        link = _node.holder(links, address) if own else way_to(run, links, address)
+    for address, reason in held:
+        link = _node.holder(links, address)
         if link is None:
             unverified.append(f"no link {reason}")
         else:
             found.append((link, reason))
+    ways += _tunnels_from_nowhere(links, ovs)
+    routes = routes_to(run, {address: None for address, _source, _what in ways})
+    for address, source, what in ways:
+        link = way_to(run, links, address, source)
+        if link is None:
+            unverified.append(f"no link carries {what}")
+        else:
+            found.append((link, f"carries {what}"))
+        more = [(name, table) for name, table in routes.get(address, ()) if name != link]
+        found += [(name, f"has a route of table {table} for {what}") for name, table in more]
     return found, unverified
+
+
+def _tunnels_from_nowhere(links: dict[str, _node.Link], ovs: _node.Ovs) -> list[tuple[str, str, str]]:
+    """The ways of tunnels whose own address is on a link that leads nowhere, as where a node announces it."""
+    held = (links.get(_node.holder(links, address) or "") for address in ovs.encap_ips)
+    apart = [link for link in held if link is not None and (link.loopback or link.kind == "dummy")]
+    if not apart:
+        return []
+    return [(x.remote, ovs.encap_ips[0], f"the overlay's tunnel to {x.remote}") for x in ovs.tunnels]
 
 
 # --- Open vSwitch ---------------------------------------------------------------------------------------------

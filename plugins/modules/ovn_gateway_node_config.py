@@ -21,6 +21,7 @@ description:
     task with O(state=confirmed), over a new connection, cancels this. So a configuration that cuts the node off undoes
     itself. Role P(kubeovn.core.gateway_nic#role) does all of it, and looks first whether the NIC may be taken at all,
     which this module does not.
+  - One task at a time changes a node's links; another one waits for it, for a minute at most.
 notes:
   - Runs on the node itself, as root. Needs Python 3.8 or newer without any library, iproute2 4.18 or newer, systemd.
   - What it keeps is in C(/var/lib/kubeovn-gateway-nic) until the change is confirmed or restored.
@@ -101,8 +102,15 @@ options:
   rollback:
     description:
       - Seconds after which the node restores what was there before, unless the change is confirmed. V(0) is never.
+      - While another run's change may still be restored, V(present) and V(absent) are refused.
     type: int
     default: 120
+  run_id:
+    description:
+      - A word of this run's own, the same in all its tasks. With it V(confirmed) and V(restored) are about this run's
+        change alone, never another's. Without it they are about whichever there is.
+    type: str
+    default: ""
 seealso:
   - module: kubeovn.core.ovn_gateway_node_info
 """
@@ -161,6 +169,7 @@ log:
   type: str
 """
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -173,7 +182,9 @@ from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node_config,
     _node_deadman,
     _node_files,
+    _node_lock,
     _node_names,
+    _node_networkd,
     _node_ovsdb,
     _node_owner,
     _node_probe,
@@ -228,7 +239,8 @@ class Task:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module, self.params, self.nic = module, module.params, module.params["nic"]
-        self.switch = _node_deadman.Switch(module.run_command, self.nic)
+        self.switch = _node_deadman.Switch(module.run_command, self.nic, run_id=self.params["run_id"])
+        self.armed = False  # by this very task
 
     def look(self, links: dict[str, _node.Link], names: set[str], netplan: bool) -> _node_change.Seen:
         """The node as it is; with what netplan has made for these links, when that is ours to change."""
@@ -241,12 +253,13 @@ class Task:
             own=own,
             files={**own, **found},
             management=_node_owner.look(self.module.run_command),
-            begun=bool(self.switch.begun),
+            begun=bool(self.switch.begun) and not self.switch.mine,
             bridge=_node_probe.open_vswitch().bridge_of(self.nic),
         )
 
     def present(self) -> dict[str, Any]:
         """Write the configuration and have the manager go by it."""
+        self.wait_for_others()
         links = _node_probe.links(self.module.run_command)
         names, faults = names_of(self.module, links)
         links = _node_names.renamed(links, names)
@@ -257,6 +270,16 @@ class Task:
         own = sorted(_node_change.managers(_node_files.own(self.nic), self.nic))
         management = _node_owner.look(self.module.run_command).called(names)
         manager, faults = _node_owner.choose(self.params["manager"], self.nic, asked.links, own, management)
+        faults += _node_networkd.problems(
+            manager,
+            self.nic,
+            links,
+            asked.links,
+            bool(asked.members),
+            management.networks,
+            management.owners,
+            own,
+        )
         if faults:
             raise _node_files.RefusedError("; ".join(faults))
         seen = replace(self.look(links, set(asked.links), manager == "netplan"), management=management)
@@ -273,8 +296,12 @@ class Task:
 
     def absent(self) -> dict[str, Any]:
         """Take the configuration away."""
+        self.wait_for_others()
         begun = self.switch.begun
         links = _node_probe.links(self.module.run_command)
+        if self.switch.mine and self.module.check_mode:  # whether it is done
+            seen = self.look(links, {self.nic}, netplan=False)
+            return self.carry_out(_node_change.left(self.nic, seen, begun), seen, {}, {})
         names = {self.nic, *_node.members_of(links, self.nic), *begun.get("links_of", ())}
         seen = self.look(links, names, "netplan" in begun.get("managers", ()))
         left: dict[str, _node_config.File | None] = {}
@@ -291,6 +318,12 @@ class Task:
             }
         )
         return self.carry_out(plan, seen, memory, {})
+
+    def wait_for_others(self) -> None:
+        """Nothing is planned from what another run has half made."""
+        why = self.switch.in_the_way()
+        if why:
+            raise _node_files.RefusedError(why)
 
     def carry_out(
         self, plan: _node_change.Plan, seen: _node_change.Seen, memory: dict[str, Any], renamed: dict[str, str]
@@ -321,6 +354,7 @@ class Task:
             **memory,
         }
         self.switch.arm(plan.paths, begun, self.params["rollback"])
+        self.armed = True
         self.run_all(plan.before, forgive=True)
         for path, file in sorted(plan.write.items()):
             _node_files.write(path, file)
@@ -329,6 +363,10 @@ class Task:
         self.run_all(plan.after, forgive=self.params["state"] == "absent")
         if plan.reopen:
             self.reopen()
+        if self.switch.too_late():
+            raise _node_probe.ProbeError(
+                f"it took longer than the {self.params['rollback']} s after which the node has restored what it had"
+            )
         return dict(result, armed=True)
 
     def reopen(self) -> None:
@@ -358,6 +396,14 @@ class Task:
         keep, begun = self.params["state"] == "confirmed", bool(self.switch.begun or self.switch.restored)
         result: dict[str, Any] = {"changed": False, "steps": [], "removed_links": [], "armed": False}
         result.update(restored="", log="")
+        if self.switch.others:
+            if keep:
+                self.module.fail_json(
+                    msg=f"This run's change of {self.nic} was restored, and another run is changing it now. "
+                    "Nothing was changed",
+                    **result,
+                )
+            return result
         if self.module.check_mode or not begun:
             return result
         when = self.switch.cancel() if keep else self.switch.restore()
@@ -403,6 +449,7 @@ def main() -> None:
             "bridge": {"type": "str", "default": "br-external"},
             "manager": {"type": "str", "choices": ["auto", *_node_config.MANAGERS], "default": "auto"},
             "rollback": {"type": "int", "default": 120},
+            "run_id": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -410,11 +457,12 @@ def main() -> None:
     task = Task(module)
     act = {"present": task.present, "absent": task.absent}.get(module.params["state"], task.settle)
     try:
-        result = act()
-    except _node_files.RefusedError as error:
+        with contextlib.nullcontext() if module.check_mode else _node_lock.held():
+            result = act()
+    except (_node_files.RefusedError, _node_lock.LockedError) as error:
         module.fail_json(msg=f"{error}. Nothing was changed.", armed=False)
     except (OSError, ValueError, _node_probe.ProbeError) as error:
-        module.fail_json(msg=f"{task.nic} could not be configured: {error}", armed=bool(task.switch.begun))
+        module.fail_json(msg=f"{task.nic} could not be configured: {error}", armed=task.armed)
     module.exit_json(**result)
 
 

@@ -16,7 +16,8 @@ description:
   - Says whether a NIC may be handed over to Kube-OVN as external NIC, and if not, why. Links that carry a default route
     of any table, Ansible's own connection, the way to the API server, the overlay's encapsulation address or the node's
     InternalIP are protected, with everything that shares a path with them - masters, members, VLAN links, ports of the
-    same Open vSwitch bridge.
+    same Open vSwitch bridge. Ways are looked for in all routing tables, with all their next hops.
+  - A NIC that carries VLAN links, macvlans, ipvlans or tunnels is refused as well.
   - Says what the node still lacks to be a gateway, or what it still has of one.
   - With O(arp_probe), asks the physical network who has which address.
   - Changes nothing.
@@ -326,7 +327,8 @@ nic:
     unprepared:
       description:
         - What it lacks before it can be handed over, in words - it is down, has an address, another O(mtu), other
-          O(members) or another O(bond). Empty when it is as it should be.
+          O(members) or another O(bond), or no carrier, which a bond has when one of its members has. Empty when it is
+          as it should be.
       type: list
       elements: str
       returned: always
@@ -484,10 +486,13 @@ def refusals(
     `names`: what links are called now -> are to be called, and what they are called in `links`.
     """
     name, members = params["nic"], params["members"]
-    protected = {names.get(link, link): why for link, why in protected.items() if link not in params["override"]}
+    lifted = {names.get(link, link) for link in params["override"]} | set(params["override"])
+    protected = {names.get(link, link): why for link, why in protected.items()}
+    above = _node.on_top(links)
     container = _node_probe.in_container()
     problems = _node.bond_obstacles(name, members, links) if members else []
-    protected = {link: reasons for link, reasons in protected.items() if link not in params["override"]}
+    guarded = {*protected, *above} - lifted
+    protected = {link: [*protected.get(link, ()), *above.get(link, ())] for link in guarded}
     if name in links or not members:  # else the bond is still to be made
         problems += _node.obstacles(name, links, ovs, protected, params["bridge"], container)
     found = {f"nic: {name}": problems}
@@ -522,6 +527,7 @@ def describe_nic(
             "staged": name in ovs.staged and name in ovs.bridges.get(bridge, ()),
             "unprepared": [
                 *_node.unprepared(name, links, params["mtu"], members, params["bond"] or {}),
+                *_node.without_carrier(name, links),
                 *(f"has {wanted} under the name {current}" for current, wanted in names.items()),
             ],
             "up": link is not None and link.up,

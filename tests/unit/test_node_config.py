@@ -152,6 +152,8 @@ def test_a_second_run_has_nothing_to_do(manager: str, wanted: Wanted) -> None:
     assert present(wanted, manager, after) == replace(present(wanted, manager, after), words=(), write={}, after=())
     # Whoever is not gone by, is asked again.
     assert present(wanted, manager, seen(first.write, bonded(wanted))).words
+    theirs = {**after.management.owners, "enp8s0f1": {manager: "/etc/theirs"}}
+    assert present(wanted, manager, replace(after, management=replace(after.management, owners=theirs))).words
 
 
 @pytest.mark.parametrize("manager", MANAGERS)

@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,7 @@ def test_bonds_that_cannot_be(name: str, members: list[str], words: str) -> None
     assert any(words in problem for problem in _node.bond_obstacles(name, members, LINKS))
 
 
+FREE = {name: link for name, link in LINKS.items() if name != "mac0"}  # nothing stands on vec8
 ASKED = {"nic": "bond9", "members": ["vec8", "vec1"], "bridge": "br-external", "bond": None, "override": []}
 REASONS = "vec1 shares its path with bond0.100, which carries the default route, is enslaved to bond bond0"
 
@@ -170,7 +172,7 @@ REASONS = "vec1 shares its path with bond0.100, which carries the default route,
 def test_the_module_names_the_option_of_each_refusal() -> None:
     protected = _node.protect(LINKS, Ovs(), DEFAULT_ROUTES)
     params = {**ASKED, "bond": {"mode": "802.3ad", "primary": "vec8"}}
-    assert ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected, {}) == [
+    assert ovn_gateway_node_info.refusals(params, FREE, Ovs(), protected, {}) == [
         f"members[1]: {REASONS}",
         "bond.primary: bonds of mode 802.3ad have no primary; those of active-backup, balance-tlb, balance-alb have",
     ]
@@ -180,7 +182,117 @@ def test_only_a_link_that_is_named_is_overridden_and_only_that_the_node_lives_on
     protected = _node.protect(LINKS, Ovs(), DEFAULT_ROUTES)
     for names, words in ((["vec0", "bond9"], REASONS), (["vec1"], "vec1 is enslaved to bond bond0")):
         params = {**ASKED, "override": names}
-        assert ovn_gateway_node_info.refusals(params, LINKS, Ovs(), protected, {}) == [f"members[1]: {words}"]
+        assert ovn_gateway_node_info.refusals(params, FREE, Ovs(), protected, {}) == [f"members[1]: {words}"]
+
+
+def test_what_stands_on_a_link_would_lose_its_network() -> None:
+    words = "vec8 carries mac0 (macvlan)"
+    for params, option in (({"nic": "vec8", "members": []}, "nic"), ({"members": ["vec8"]}, "members[0]")):
+        asked = {**ASKED, **params}
+        assert ovn_gateway_node_info.refusals(asked, LINKS, Ovs(), {}, {}) == [f"{option}: {words}"]
+        assert ovn_gateway_node_info.refusals({**asked, "override": ["vec8"]}, LINKS, Ovs(), {}, {}) == []
+    # By the name that it is to get, too.
+    called = {**FREE, "enp9s0": replace(LINKS["vec8"], name="enp9s0"), "mac0": replace(LINKS["mac0"], lower="enp9s0")}
+    del called["vec8"]
+    asked = {**ASKED, "nic": "enp9s0", "members": []}
+    refused = ovn_gateway_node_info.refusals(asked, called, Ovs(), {}, {"vec8": "enp9s0"})
+    assert refused == ["nic: enp9s0 carries mac0 (macvlan)"]
+    asked["override"] = ["vec8"]
+    assert ovn_gateway_node_info.refusals(asked, called, Ovs(), {}, {"vec8": "enp9s0"}) == []
+
+
+@pytest.mark.parametrize("kind", ["vlan", "macvlan", "ipvlan", "macvtap", "vxlan", "macsec"])
+def test_each_kind_of_link_that_stands_on_another(kind: str) -> None:
+    row = {"ifname": "top", "linkinfo": {"info_kind": kind, "info_data": {}}}
+    (row["linkinfo"]["info_data"] if kind == "vxlan" else row)["link"] = "eth1"  # type: ignore[index]
+    links = _node.parse_links([{"ifname": "eth1"}, row])
+    assert _node.on_top(links) == {"eth1": [f"carries top ({kind})"]}
+    # What is protected above protects what is below.
+    assert _node.protect(links, Ovs(), [("top", "holds the way")])["eth1"] == [
+        "shares its path with top, which holds the way"
+    ]
+
+
+def test_a_veths_other_end_does_not_stand_on_it() -> None:
+    assert _node.on_top({name: LINKS[name] for name in ("pod1_h", "pod1_c")}) == {}
+
+
+def test_another_name_or_a_mac_address_is_no_way_around() -> None:
+    links = {"enp1s0": Link("enp1s0", "", "02:00:00:00:00:21", 1500, True, True, altnames=("eno1", "enx0200"))}
+    for name in ("eno1", "enx0200", "02:00:00:00:00:21"):
+        assert _node.obstacles(name, links, Ovs(), {}, "br-external", False) == [
+            "is another name of enp1s0: give that one"
+        ]
+    assert _node.bond_obstacles("eno1", ["eth5"], links) == ["is another name of enp1s0: the bond needs one of its own"]
+    assert _node.bond_obstacles("eno9", ["eth5"], links) == []
+
+
+# --- the ways out of the node ---
+
+ROUTES = [
+    {"dst": "default", "dev": "eth0"},
+    {"dst": "10.4.0.0/16", "dev": "eth0"},
+    {"dst": "10.4.18.0/24", "dev": "eth1", "metric": 100},
+    {"dst": "10.4.18.0/24", "dev": "eth2", "metric": 200},
+    {"dst": "10.4.18.1", "nexthops": [{"dev": "eth3"}, {"dev": "eth4"}], "table": "77"},
+    {"dst": "10.4.18.0/24", "dev": "eth5", "table": "77"},
+    {"type": "local", "dst": "10.4.18.1", "dev": "eth6", "table": "local"},
+    {"type": "blackhole", "dst": "10.4.18.1", "table": "78"},
+    {"dst": "fd00::/8", "dev": "eth7", "table": "79"},
+]
+
+
+def test_routes_of_each_table_by_the_longest_prefix_and_all_next_hops() -> None:
+    assert _node.routes_to("10.4.18.1", ROUTES) == [("eth1", "main"), ("eth2", "main"), ("eth3", "77"), ("eth4", "77")]
+    assert _node.routes_to("10.4.19.1", ROUTES) == [("eth0", "main")]
+    assert _node.routes_to("fd00::1", ROUTES) == [("eth7", "79")]
+
+
+class Ip:
+    """Command ip of a node with a rule that sends what comes from 10.4.17.11 by another table."""
+
+    def __call__(self, argv: list[str], data: str = "") -> tuple[int, str, str]:
+        if "-batch" in argv:
+            assert data.splitlines() == [f"route show table all match {address}" for address in self.asked(data)]
+            return 0, "\n".join(json.dumps(ROUTES) for _line in data.splitlines()) + "\n", ""
+        if "get" in argv:
+            return 0, json.dumps([{"dev": "eth9" if "10.4.17.11" in argv else "eth0"}]), ""
+        return 0, "[]", ""
+
+    def asked(self, data: str) -> list[str]:
+        return [line.split()[-1] for line in data.splitlines()]
+
+
+def test_what_the_node_lives_on_is_found_in_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "10.9.9.9 51000 10.4.17.11 22")
+    links = {"eth0": Link("eth0", "", "", 1500, True, True, ("10.4.17.11/24",))}
+    found, unverified = _node_probe.anchors(Ip(), links, Ovs(), ["https://10.4.18.1:6443"])
+    assert unverified == []
+    assert found == [
+        ("eth0", "holds 10.4.17.11, which Ansible's connection came to"),
+        ("eth9", "carries Ansible's connection from 10.9.9.9"),
+        ("eth0", "carries the way to the API server 10.4.18.1"),
+        ("eth1", "has a route of table main for the way to the API server 10.4.18.1"),
+        ("eth2", "has a route of table main for the way to the API server 10.4.18.1"),
+        ("eth3", "has a route of table 77 for the way to the API server 10.4.18.1"),
+        ("eth4", "has a route of table 77 for the way to the API server 10.4.18.1"),
+    ]
+
+
+def test_a_way_and_its_route_are_one_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    found, _unverified = _node_probe.anchors(Ip(), {}, Ovs(), ["10.4.19.1"])
+    assert [each for each in found if "API server" in each[1]] == [
+        ("eth0", "carries the way to the API server 10.4.19.1")
+    ]
+
+
+@pytest.mark.parametrize(("kind", "loopback", "tunnels"), [("", True, 1), ("dummy", False, 1), ("", False, 0)])
+def test_tunnels_from_an_address_that_is_on_no_way_out(kind: str, loopback: bool, tunnels: int) -> None:
+    link = Link("lo9", kind, "", 1500, True, True, ("10.4.17.11/32",), loopback=loopback)
+    ovs = Ovs(external_ids={"ovn-encap-ip": "10.4.17.11"}, tunnels=(_node.Tunnel("10.4.17.12"),))
+    found = [each for each in _node_probe.anchors(Ip(), {"lo9": link}, ovs)[0] if "tunnel to" in each[1]]
+    assert found[:1] == [("eth9", "carries the overlay's tunnel to 10.4.17.12")] * tunnels
 
 
 # --- what it still lacks ---
@@ -201,6 +313,25 @@ def test_a_nic_that_is_not() -> None:
         "has the address fe80::1/64",
     ]
     assert _node.unprepared("eth2", links, 1500, [], {}) == ["does not exist"]
+
+
+def test_a_nic_with_nothing_behind_it() -> None:
+    bond = replace(LINKS["enp8s0"], carrier=False)
+    assert _node.without_carrier("enp8s0", {**LINKS, "enp8s0": bond}) == [
+        "has no carrier, since none of vec2, vec3 has"
+    ]
+    assert _node.without_carrier("enp8s0", LINKS) == []  # one of its members has
+    links = {"eth1": Link("eth1", "", "", 1500, True, False), "eth2": Link("eth2", "", "", 1500, False, False)}
+    assert _node.without_carrier("eth1", links) == ["has no carrier"]
+    # What is down has none either, and is said to be down; what does not exist, too.
+    assert _node.without_carrier("eth2", links) == _node.without_carrier("eth3", links) == []
+
+
+def test_the_module_tells_of_a_missing_carrier_and_no_configuration_is_to_blame() -> None:
+    links = {"eth1": Link("eth1", "", "", 1500, True, False)}
+    params = {"nic": "eth1", "members": [], "bridge": "br-external", "mapping": "external", "mtu": 1500, "bond": None}
+    assert ovn_gateway_node_info.describe_nic(params, links, Ovs(), {})["nic"]["unprepared"] == ["has no carrier"]
+    assert _node.unprepared("eth1", links, 1500, [], {}) == []
 
 
 def test_a_bond_with_other_members_or_another_mode() -> None:

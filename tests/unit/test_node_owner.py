@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils import _node_owner
 from ansible_collections.kubeovn.core.plugins.module_utils._node_owner import Management, choose
@@ -35,14 +38,44 @@ def test_networkmanager_owns_what_it_activated_itself() -> None:
 
 def test_ifupdowns_stanzas_and_sources() -> None:
     texts = {"/etc/network/interfaces": "auto lo\niface lo inet loopback\n  iface enp1s0 inet dhcp\n#iface enp9s0\n"}
-    assert _node_owner.stanzas(texts) == {"enp1s0": "/etc/network/interfaces"}
+    assert _node_owner.stanzas(texts) == {"enp1s0": ("/etc/network/interfaces",)}
     path = "/etc/network/interfaces.d/kubeovn-enp8s0"
     assert _node_owner.sources(SOURCES, path)
     assert _node_owner.sources("source interfaces.d/*\n", path)
     assert _node_owner.sources("source-directory /etc/network/interfaces.d\n", path)
+    assert not _node_owner.sources("source-directory /etc/network/interfaces.d\n", f"{path}.100")  # it has a dot
     assert not _node_owner.sources(
         "#source /etc/network/interfaces.d/*\nsource /etc/network/interfaces.d/*.cfg\n", path
     )
+
+
+def test_ifupdowns_files_are_read_wherever_one_is_read_from(tmp_path: Path) -> None:
+    main, other, more = (tmp_path / name for name in ("interfaces", "other", "more"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "read").write_text("iface enp3s0 inet dhcp\n")
+    (folder / "not.read").write_text("iface enp4s0 inet dhcp\n")
+    main.write_text(f"source {tmp_path}/oth*\niface enp1s0 inet dhcp\nsource-directory {folder}\n")
+    other.write_text(f"source {more}\nsource {main}\n")
+    more.write_text("iface enp2s0 inet manual\niface enp1s0 inet6 auto\n")
+    assert _node_owner.stanzas(_node_owner.read_interfaces(str(main))) == {
+        "enp1s0": (str(main), str(more)),
+        "enp2s0": (str(more),),
+        "enp3s0": (str(folder / "read"),),
+    }
+    assert _node_owner.read_interfaces(str(tmp_path / "none")) == {}
+
+
+def test_another_stanza_for_the_same_link_is_refused_also_when_ours_is_there() -> None:
+    ours, theirs = "/etc/network/interfaces.d/kubeovn-enp8s0", "/etc/network/interfaces"
+    stanzas = {"enp8s0": (ours, theirs), "enp8s0f0": (theirs,)}
+    seen = Management(running=ALL, interfaces=SOURCES, stanzas=stanzas)
+    words = "and ifupdown carries out all of a link's. Take it out there"
+    assert choose("ifupdown", "enp8s0", ["enp8s0", "enp8s0f0"], ["ifupdown"], seen)[1] == [
+        f"manager: {theirs} has a stanza for {link}, {words}" for link in ("enp8s0", "enp8s0f0")
+    ]
+    seen = replace(seen, stanzas={"enp8s0": (ours,)})
+    assert choose("ifupdown", "enp8s0", ["enp8s0", "enp8s0f0"], ["ifupdown"], seen)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -54,6 +87,9 @@ def test_ifupdowns_stanzas_and_sources() -> None:
         (Management(running=ALL), [], "networkd"),
         (Management(running=frozenset(("networkmanager",)), netplan=True), [], "networkmanager"),
         (Management(running=ALL, owners={"enp1s0": {"networkmanager": "x"}}), [], "networkd"),  # another link's
+        (Management(running=ALL, states={"enp8s0": "disconnected"}), [], "networkmanager"),  # it looks after it
+        (Management(running=ALL, states={"enp8s0": "unmanaged", "enp1s0": "disconnected"}), [], "networkd"),
+        (Management(running=ALL, states={"enp8s0": "connected (externally)"}), [], "networkd"),
     ],
 )
 def test_who_is_written_for_when_nobody_says(seen: Management, own: list[str], manager: str) -> None:
@@ -82,6 +118,16 @@ def test_who_is_written_for_when_nobody_says(seen: Management, own: list[str], m
             Management(running=ALL, owners={"enp8s0f0": {"networkmanager": "/etc/x.nmconnection"}}),
             "(/etc/x.nmconnection), and systemd-networkd is to manage it. Set manager: networkmanager, or take",
         ),
+        (
+            "networkmanager",
+            Management(running=ALL, states={"enp8s0": "unmanaged", "enp1s0": "unmanaged"}),
+            "NetworkManager leaves enp8s0 alone, and would do so after a reboot",
+        ),
+        (
+            "networkd",
+            Management(running=ALL, states={"enp8s0f0": "unavailable", "enp8s0": "unmanaged"}),
+            "NetworkManager looks after enp8s0f0, and would give it a connection of its own. Set manager: networkm",
+        ),
         ("ifupdown", Management(running=ALL), "Add the line: source /etc/network/interfaces.d/*"),
     ],
 )
@@ -89,6 +135,31 @@ def test_what_is_refused_says_what_to_do(asked: str, seen: Management, words: st
     _found, problems = choose(asked, "enp8s0", ["enp8s0", "enp8s0f0"], [], seen)
     assert len(problems) == 1
     assert words in problems[0]
+
+
+def test_networkmanagers_word_for_hardware() -> None:
+    said = "enp8s0:ethernet:unmanaged\nbond0:bond:unmanaged\nlo:loopback:unmanaged\nenp9s0:ethernet:disconnected\n"
+    assert _node_owner.states_of_networkmanager(said) == {"enp8s0": "unmanaged", "enp9s0": "disconnected"}
+    seen = Management(running=ALL, states={"enp8s0": "unmanaged"})
+    assert choose("networkmanager", "enp8s0", ["enp8s0"], ["networkmanager"], seen) == (
+        "networkmanager",
+        [],
+    )  # in service
+    assert choose("networkd", "ext0", ["ext0"], [], seen.called({"enp8s0": "ext0"})) == ("networkd", [])
+    renamed = replace(seen, states={"enp8s0": "disconnected"}).called({"enp8s0": "ext0"})
+    assert "looks after ext0" in choose("networkd", "ext0", ["ext0"], [], renamed)[1][0]
+
+
+def test_networkmanager_is_asked_again_once_it_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_node_owner.shutil, "which", lambda name: name)
+    ran: list[str] = []
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        ran.append(argv[0])
+        return 0, f"enp8s0:ethernet:{'disconnected' if 'nm-online' in ran else 'unmanaged'}\n", ""
+
+    assert _node_owner.nm_states(run) == {"enp8s0": "disconnected"}
+    assert ran == ["nmcli", "nm-online", "nmcli"]
 
 
 def test_netplan_and_networkd_are_one_program_and_own_files_are_no_foreign_owner() -> None:
