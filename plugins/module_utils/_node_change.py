@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node,
+    _node_before,
     _node_bond,
     _node_config,
     _node_managers,
@@ -47,6 +48,7 @@ class Plan:
     write: Files = field(default_factory=dict)
     remove: tuple[str, ...] = ()
     after: tuple[Command, ...] = ()
+    given: tuple[Command, ...] = ()  # makes links that leave us what they were; each may fail
     undo_before: tuple[Command, ...] = ()  # how the manager is made to go by the old files again
     undo_after: tuple[Command, ...] = ()
     made: tuple[str, ...] = ()  # links that are there afterwards only
@@ -105,6 +107,9 @@ def present(
         if settings:
             after.append(["ip", "link", "set", "dev", wanted.nic, "type", "bond", *settings])
             words.append(f"set the bond's {' '.join(settings)}")
+    leaving = set(_node_before.kept(seen.own, wanted.nic)) - set(wanted.links) if wanted.members else ()
+    were = _node_before.given_back(wanted.nic, leaving, seen.links, seen.own, seen.management, gone)
+    words += _node_before.steps(were, {})
     if anew and seen.bridge:
         words.append(f"have Open vSwitch open {wanted.nic} anew in {seen.bridge}")
     undo = _node_managers.let_go({manager, *old}, _change(wanted.nic, {*wanted.links, *extra}, seen, write, gone))
@@ -116,6 +121,7 @@ def present(
         write=write,
         remove=tuple(gone),
         after=tuple(after),
+        given=tuple(_node_before.commands(were, {})),
         undo_before=tuple(_node_managers.before_removal([manager], change)),
         undo_after=(*_node_names.commands(names, seen.links), *_node_names.spoken(undo, names)),
         made=tuple(name for name in (wanted.nic,) if name not in seen.links or anew),
@@ -175,17 +181,21 @@ def absent(nic: str, seen: Seen, generated: Mapping[str, File | None], begun: Ma
     after = [["ip", "link", "delete", "dev", nic]] if made else []
     after += _node_names.commands(names, seen.links)
     after += _node_names.spoken(_node_managers.let_go(whose, left), names)
+    leaving = set(_node_before.kept(seen.own, nic)) - ({nic} if made else set())
+    were = _node_before.given_back(nic, leaving, seen.links, seen.own, seen.management, gone)
     words = [f"write {path}" for path in sorted(write)] + [f"remove {path}" for path in sorted(gone)]
     words += [f"remove bond {nic}"] if made else []
     words += [f"call {name} {old} again" for name, old in names.items()]
     words.append(
         f"have {', '.join(NAMES[name] for name in sorted(whose))} go by what is left for {', '.join(sorted(links))}"
     )
+    words += _node_before.steps(were, names)
     return Plan(
         before=tuple(_node_managers.before_removal(whose, change)),
         write=write,
         remove=tuple(gone),
         after=tuple(after),
+        given=tuple(_node_before.commands(were, names)),
         undo_after=(
             *_node_names.commands(_node_names.back(names), _node_names.renamed(seen.links, names)),
             *(

@@ -42,6 +42,9 @@ options:
   state:
     description:
       - V(present) writes the configuration, V(absent) takes it away.
+      - Of a link that no manager had, V(present) keeps MTU, whether it is up, and the addresses that were set by hand,
+        as comments in the NIC's own file. V(absent) gives them back, and so does a change that takes a member out of
+        the bond. They are kept once, when the link first comes to be configured here.
       - V(confirmed) keeps what was changed and cancels the dead-man switch. It fails when the node has restored the old
         configuration by itself meanwhile.
       - V(restored) has the old configuration restored now, if a change is not confirmed.
@@ -177,6 +180,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubeovn.core.plugins.module_utils import (
     _node,
+    _node_before,
     _node_bond,
     _node_change,
     _node_config,
@@ -283,7 +287,7 @@ class Task:
         if faults:
             raise _node_files.RefusedError("; ".join(faults))
         seen = replace(self.look(links, set(asked.links), manager == "netplan"), management=management)
-        files: dict[str, _node_config.File | None] = dict(_node_config.files(manager, asked))
+        files: dict[str, _node_config.File | None] = dict(self.remembered(manager, asked, seen))
         files.update(_node_names.kept(self.nic, asked.links, seen.own))
         files.update(_node_names.files(self.nic, self.params["macs"], names, seen.own))
         if "netplan" in (manager, *own):
@@ -293,6 +297,17 @@ class Task:
         plan = _node_change.present(asked, manager, seen, files, lacks)
         memory = {"managers": sorted({manager, *own}), "bond": bool(asked.members), "links_of": list(asked.links)}
         return {"manager": manager, **self.carry_out(plan, seen, memory, names)}
+
+    def remembered(self, manager: str, asked: _node_config.Wanted, seen: _node_change.Seen) -> _node_config.Files:
+        """The manager's files, with what links were that nobody has managed: looked at once, when they come to us."""
+        were, run = _node_before.kept(seen.own, self.nic), self.module.run_command
+        fresh = _node_before.fresh(self.nic, asked.members, seen.links, seen.own, seen.management)
+        if fresh:
+            addresses = _node_probe.ip_rows(run, "-details", "address", "show")
+            now = _node_before.look(addresses, _node_probe.ip_rows(run, "-details", "link", "show"), asked.names)
+            were.update((name, now[name]) for name in fresh if name in now)
+        stay = (*asked.links, *(() if asked.members else were))  # who gives no members leaves the bond as it is
+        return _node_before.told(_node_config.files(manager, asked), self.nic, stay, were)
 
     def absent(self) -> dict[str, Any]:
         """Take the configuration away."""
@@ -361,6 +376,7 @@ class Task:
         for path in plan.remove:
             _node_files.remove(path)
         self.run_all(plan.after, forgive=self.params["state"] == "absent")
+        self.run_all(plan.given, forgive=True)
         if plan.reopen:
             self.reopen()
         if self.switch.too_late():

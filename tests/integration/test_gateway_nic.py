@@ -213,3 +213,29 @@ def test_a_nic_has_its_name_by_its_mac_address_also_after_a_reboot(machine: Mach
     assert machine.nic() == {}
     assert machine.own() == []
     assert json.loads(machine.sh(f"ip -json link show dev {MEMBERS[1]}"))[0]["address"] == own
+
+
+@pytest.mark.full
+def test_a_nic_that_nobody_manages_is_given_back_as_it_was(plain: Machine) -> None:
+    def now() -> tuple[Any, ...]:
+        row = json.loads(plain.sh(f"ip -json address show dev {NIC}"))[0]
+        addresses = sorted((each["local"], each["prefixlen"], each["scope"]) for each in row["addr_info"])
+        return row["mtu"], "UP" in row["flags"], addresses
+
+    plain.role(state="absent")
+    clean = now()
+    try:
+        plain.sh(
+            f"ip link set dev {NIC} mtu 1400 up; ip address add 192.0.2.9/24 dev {NIC}; "
+            f"ip address add 2001:db8::9/64 dev {NIC}"
+        )
+        before = eventually(now, lambda seen: len(seen[2]) >= 2, 10, "the addresses are there")
+        plain.role(drop_addresses=True)
+        assert plain.nic() == {**RIGHT, "mode": None, "members": []}
+        plain.role(mtu=1450)  # which must not be taken for what was there before
+        plain.role(state="absent")
+        eventually(now, lambda seen: seen == before, 20, f"the NIC is as it was: {before}")
+    finally:
+        state = "up" if clean[1] else "down"
+        plain.sh(f"ip address flush dev {NIC} scope global; ip link set dev {NIC} mtu {clean[0]} {state}")
+    assert plain.own() == []
