@@ -73,6 +73,11 @@ def unaggregated(aggregate: Mapping[str, Any], members: Iterable[str]) -> list[s
     return []
 
 
+def silent(carrier: bool, members: Mapping[str, bool]) -> list[str]:
+    """Members without carrier (member -> has one) of a bond that has one by the others: it works, and not for long."""
+    return [f"bond member {name} has no carrier" for name, has in sorted(members.items()) if carrier and not has]
+
+
 def knows(mode: str | None, option: str) -> bool:
     """Whether bonds of this mode have this option."""
     return option not in MODES_WITH or mode in MODES_WITH[option]

@@ -378,6 +378,14 @@ nic:
       type: list
       elements: str
       returned: always
+    warnings:
+      description:
+        - What works now and is not as safe as it looks, in words - a bond's member without carrier, while the bond has
+          one by the others. RV(nic.unprepared) tells of a bond without any.
+      type: list
+      elements: str
+      returned: always
+      sample: ["bond member enp8s0f1 has no carrier"]
     bond_anew:
       description: Whether the bond has to be made anew to be as O(bond) says. Everything else is set while it works.
       type: bool
@@ -512,10 +520,12 @@ def describe_nic(
     container = _node_probe.in_container()
     link = links.get(name)
     bond, differing = None, {}
+    silent = []
     number = ovs.numbers.get(name) if name in ovs.bridges.get(bridge, ()) else None
     heard = _node_wire.heard(_node_probe.ovs_socket(params.get("ovs_socket") or ""), bridge, number)
     if link is not None and link.kind == "bond":
         bond = dict(link.bond, members=_node.members_of(links, name), active=link.active_member, **link.aggregate)
+        silent = _node_bond.silent(link.carrier, {each: links[each].carrier for each in bond["members"]})
         differing = _node_bond.differences(link.bond, params["bond"] or {}) if members else {}
     addresses = [text for other in (name, *members) if other in links for text in links[other].addresses]
     return {
@@ -539,6 +549,7 @@ def describe_nic(
             "link_local": [text for text in addresses if _node.is_link_local(text)],
             "bond": bond,
             "bond_alone": _node_bond.unaggregated(link.aggregate, bond["members"]) if link and bond else [],
+            "warnings": silent,
             "bond_anew": _node_bond.anew(differing),
             "bond_settings": _node_bond.settings(differing),
         },

@@ -78,6 +78,13 @@ def site(up: Lab) -> Iterator[Site]:
         yield site
 
 
+def warnings() -> list[str]:
+    """What the bonded gateway says of its NIC."""
+    seen = module(NODE_INFO, {"nic": NIC}, host=G3, arguments=("--inventory", os.environ["LAB_INVENTORY"]))
+    found: list[str] = seen["nic"]["warnings"]
+    return found
+
+
 def findings(site: Site) -> list[tuple[str, str]]:
     """Codes and nodes of what is wrong, given what the bonded gateway shows of itself."""
     seen = module(NODE_INFO, {"nic": NIC}, host=G3, arguments=("--inventory", os.environ["LAB_INVENTORY"]))
@@ -107,6 +114,9 @@ def test_a_member_loses_its_link_and_the_other_one_goes_on(site: Site, cables: C
     assert median(lost) <= MIIMON + ROUND
     assert site.active() == G3
     assert findings(site) == []
+    with cables.pulled(MEMBERS[1]):
+        eventually(warnings, lambda said: said == [f"bond member {MEMBERS[1]} has no carrier"], 20, "it is said")
+    eventually(warnings, lambda said: said == [], 20, "nothing is said of members that have their links")
 
 
 def test_both_lose_their_links_and_only_a_drain_helps(site: Site, cables: Cables, show: Show) -> None:

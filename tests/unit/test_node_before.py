@@ -38,7 +38,8 @@ NOBODY = Management(running=frozenset(MANAGERS))
 
 
 def written(manager: str, wanted: Wanted, were: dict[str, str]) -> dict[str, File]:
-    return _node_before.told(_node_config.files(manager, wanted), "enp8s0", wanted.links, were)
+    found: dict[str, File] = _node_before.told(_node_config.files(manager, wanted), "enp8s0", wanted.links, were)
+    return found
 
 
 def absent(own: dict[str, File], links: dict[str, Link], **seen: Any) -> Plan:
@@ -74,7 +75,8 @@ def test_the_nics_own_file_keeps_it(manager: str) -> None:
 
 def fresh(wanted: Wanted, own: dict[str, File], links: dict[str, Link] | None = None, **seen: Any) -> list[str]:
     seen_now = replace(NOBODY, **seen)
-    return _node_before.fresh("enp8s0", wanted.members, links or NICS, own, seen_now)
+    found: list[str] = _node_before.fresh("enp8s0", wanted.members, links or NICS, own, seen_now)
+    return found
 
 
 @pytest.mark.parametrize("manager", MANAGERS)
