@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # Python 3.8 cannot subscript it
 
 NETIF = "/run/systemd/netif/links"
 UNITS = {"networkd": "systemd-networkd.service", "networkmanager": "NetworkManager.service"}
+SOCKETS = ("systemd-networkd.socket", "systemd-networkd-varlink.socket")  # by which networkd is started, too
+STARTS = ("UnitFileState", "WantedBy", "RequiredBy", "UpheldBy", "TriggeredBy")  # what tells who starts a unit
 NAMES = {
     "networkd": "systemd-networkd",
     "netplan": "netplan",
@@ -47,6 +49,7 @@ class Management:
     """Which managers work on this node, and whose each link is."""
 
     running: frozenset[str] = frozenset()
+    passing: frozenset[str] = frozenset()  # of these, who would not be started at the next boot
     owners: Owners = field(default_factory=dict)
     netplan: bool = False  # /etc/netplan has files
     connections: Mapping[str, str] = field(default_factory=dict)  # link -> UUID of NetworkManager's active connection
@@ -103,9 +106,7 @@ def choose(asked: str, nic: str, links: Iterable[str], own: Iterable[str], seen:
     found = _chosen(asked, own, foreign, seen)
     if not found:
         return "", [NOBODY]
-    problems = []
-    if daemon(found) not in seen.running:
-        problems.append(_not_running(found, seen))
+    problems = _not_running(found, seen) if daemon(found) not in seen.running else _not_at_boot(found, seen)
     for link in links:
         whose = {daemon(manager): (manager, path) for manager, path in foreign[link].items()}
         said = " and ".join(f"{NAMES[manager]} ({path})" for manager, path in sorted(whose.values()))
@@ -165,16 +166,38 @@ def _chosen(asked: str, own: list[str], foreign: Mapping[str, Mapping[str, str]]
     return next((name for name in ("networkd", "networkmanager", "ifupdown") if name in seen.running), "")
 
 
-def _not_running(manager: str, seen: Management) -> str:
+def _not_running(manager: str, seen: Management) -> list[str]:
     if manager == "ifupdown":
-        return "manager: ifupdown's networking.service is not enabled on this node: systemctl enable networking"
+        return ["manager: ifupdown's networking.service is not enabled on this node: systemctl enable networking"]
     others = ", ".join(NAMES[name] for name in sorted(seen.running))
     name, unit = NAMES[daemon(manager)], UNITS[daemon(manager)]
     hint = f"; what runs here is {others}" if others else ""
-    return f"manager: {name} does not run on this node{hint}. Start it: systemctl enable --now {unit}"
+    return [f"manager: {name} does not run on this node{hint}. Start it: systemctl enable --now {unit}"]
+
+
+def _not_at_boot(manager: str, seen: Management) -> list[str]:
+    if manager not in seen.passing:  # netplan has networkd started by means of its own
+        return []
+    name, unit = NAMES[manager], UNITS[manager]
+    why = "is not started at the next boot, after which nothing of this would be left"
+    return [f"manager: {name} runs, and {why}. Have it started then, too: systemctl enable {unit}"]
 
 
 # --- what each of them says -----------------------------------------------------------------------------------
+
+
+def of_systemd(text: str) -> dict[str, dict[str, str]]:
+    """Units by name, from `systemctl show`, which prints a blank line between two."""
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")]
+    return {block["Id"]: block for block in blocks if block.get("Id")}
+
+
+def is_started_at_boot(unit: str, units: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether a unit is enabled, or may be started by another one. Only who is disabled and alone is surely not."""
+    known = units.get(unit, {})
+    if known.get("UnitFileState") != "disabled" or any(known.get(name) for name in STARTS[1:-1]):
+        return True
+    return any(is_started_at_boot(trigger, units) for trigger in known.get("TriggeredBy", "").split())
 
 
 def of_networkd(text: str) -> tuple[str, str] | None:
@@ -260,8 +283,10 @@ def look(run: Run) -> Management:
     """Who manages what on this node; a machine without systemd has none of them."""
     if not os.path.exists("/run/systemd/system"):
         return Management()
-    states = run(["systemctl", "is-active", *UNITS.values()])[1].split()
-    running = {name for number, name in enumerate(UNITS) if states[number : number + 1] == ["active"]}
+    asked = [*UNITS.values(), *SOCKETS]
+    units = of_systemd(run(["systemctl", "show", f"--property={','.join(('Id', 'ActiveState', *STARTS))}", *asked])[1])
+    running = {name for name, unit in UNITS.items() if units.get(unit, {}).get("ActiveState") == "active"}
+    passing = {name for name in running if not is_started_at_boot(UNITS[name], units)}
     if os.path.exists("/sbin/ifup") and run(["systemctl", "is-enabled", "--quiet", "networking.service"])[0] == 0:
         running.add("ifupdown")
     owners: Owners = {}
@@ -284,6 +309,7 @@ def look(run: Run) -> Management:
     )
     return Management(
         running=frozenset(running),
+        passing=frozenset(passing),
         owners=owners,
         netplan=bool(glob.glob(f"{_node_config.NETPLAN}/*.yaml")),
         connections={link: uuid for link, (uuid, _path) in active.items()},

@@ -99,6 +99,7 @@ options:
     description:
       - Who is to manage the links. V(auto) stays with what an earlier run has chosen, else takes who manages one of the
         links already, else V(netplan) where C(/etc/netplan) has a file, else what runs.
+      - One that runs and that nothing starts at the next boot is refused, since nothing of this would be left then.
     type: str
     choices: [auto, networkd, netplan, networkmanager, ifupdown]
     default: auto

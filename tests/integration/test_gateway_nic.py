@@ -239,3 +239,17 @@ def test_a_nic_that_nobody_manages_is_given_back_as_it_was(plain: Machine) -> No
         state = "up" if clean[1] else "down"
         plain.sh(f"ip address flush dev {NIC} scope global; ip link set dev {NIC} mtu {clean[0]} {state}")
     assert plain.own() == []
+
+
+@pytest.mark.full
+def test_a_manager_that_nothing_starts_at_the_next_boot_is_refused(plain: Machine) -> None:
+    plain.role()
+    unit = "systemd-networkd.service"
+    plain.sh(f"systemctl disable {unit} 2>&1")
+    try:
+        assert plain.sh(f"systemctl is-active {unit}").strip() == "active"
+        with pytest.raises(CommandFailed, match=rf"gateway_nic_manager:(?s:.)*systemctl\s+enable\s+{unit}"):
+            plain.role(manager="networkd")
+    finally:
+        plain.sh(f"systemctl enable {unit} 2>&1")
+    assert recap(plain.role(manager="networkd"))[PLAIN]["changed"] == 0

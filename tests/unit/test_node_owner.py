@@ -137,6 +137,58 @@ def test_what_is_refused_says_what_to_do(asked: str, seen: Management, words: st
     assert words in problems[0]
 
 
+NETWORKD = """\
+Id=systemd-networkd.service
+ActiveState=active
+UnitFileState={state}
+WantedBy={wanted}
+RequiredBy=
+TriggeredBy={triggers}
+
+Id=NetworkManager.service
+ActiveState=inactive
+UnitFileState=
+
+Id=systemd-networkd.socket
+ActiveState=active
+UnitFileState={socket}
+WantedBy=
+TriggeredBy=
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "triggers", "socket", "started"),
+    [
+        ("enabled", "multi-user.target", "systemd-networkd.socket", "enabled", True),
+        ("disabled", "", "systemd-networkd.socket", "disabled", False),
+        ("disabled", "", "", "disabled", False),
+        ("disabled", "", "systemd-networkd.socket", "enabled", True),  # which starts it
+        ("disabled", "", "systemd-networkd.socket something.path", "disabled", True),  # nobody knows
+        ("disabled", "multi-user.target", "systemd-networkd.socket", "disabled", True),  # as by netplan at each boot
+        *(
+            (each, "", "", "disabled", True)
+            for each in ("static", "indirect", "alias", "enabled-runtime", "linked", "")
+        ),
+    ],
+)
+def test_who_is_started_at_boot(state: str, wanted: str, triggers: str, socket: str, started: bool) -> None:
+    units = _node_owner.of_systemd(NETWORKD.format(state=state, wanted=wanted, triggers=triggers, socket=socket))
+    assert units["systemd-networkd.service"]["ActiveState"] == "active"
+    assert _node_owner.is_started_at_boot("systemd-networkd.service", units) is started
+    assert _node_owner.is_started_at_boot("another.service", units)  # of which nothing is known
+
+
+def test_a_manager_that_nothing_starts_at_boot_is_refused() -> None:
+    passing = Management(running=ALL, passing=frozenset(("networkd", "networkmanager")), interfaces=SOURCES)
+    for manager, unit in (("networkd", "systemd-networkd"), ("networkmanager", "NetworkManager")):
+        [problem] = choose(manager, "enp8s0", ["enp8s0"], [], passing)[1]
+        assert "after which nothing of this would be left" in problem
+        assert problem.endswith(f"systemctl enable {unit}.service")
+    assert choose("netplan", "enp8s0", ["enp8s0"], [], passing)[1] == []  # its generator has networkd started
+    assert choose("ifupdown", "enp8s0", ["enp8s0"], [], passing)[1] == []
+
+
 def test_networkmanagers_word_for_hardware() -> None:
     said = "enp8s0:ethernet:unmanaged\nbond0:bond:unmanaged\nlo:loopback:unmanaged\nenp9s0:ethernet:disconnected\n"
     assert _node_owner.states_of_networkmanager(said) == {"enp8s0": "unmanaged", "enp9s0": "disconnected"}
