@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils import _node_bond
+from ansible_collections.kubeovn.core.plugins.module_utils._node import Link, Ovs
 from ansible_collections.kubeovn.core.plugins.module_utils._node_bond import anew, differences, in_words, problems
+from ansible_collections.kubeovn.core.plugins.modules import ovn_gateway_node_info
 
 MEMBERS = ["enp8s0f0", "enp8s0f1"]
 BACKUP = {"mode": "active-backup", "miimon": 100, "primary": "enp8s0f0"}
@@ -101,3 +103,19 @@ def test_differences(has: dict[str, Any], wanted: dict[str, Any], words: str, ag
 )
 def test_a_bond_without_its_partner_is_said(data: dict[str, Any], words: list[str]) -> None:
     assert _node_bond.unaggregated(_node_bond.aggregate_of(data), MEMBERS) == words
+
+
+def test_a_member_with_nothing_behind_it_is_a_warning_while_the_bond_works() -> None:
+    params = {"nic": "bond0", "members": [], "bridge": "br-external", "mapping": "external", "mtu": 1500, "bond": None}
+
+    def said(bond: bool, one: bool, other: bool) -> tuple[list[str], list[str]]:
+        has = {"bond0": bond, "eth1": one, "eth2": other}
+        masters = {"bond0": None, "eth1": "bond0", "eth2": "bond0"}
+        kinds = {"bond0": "bond", "eth1": "", "eth2": ""}
+        links = {name: Link(name, kinds[name], "", 1500, True, has[name], master=masters[name]) for name in has}
+        nic = ovn_gateway_node_info.describe_nic(params, links, Ovs(), {})["nic"]
+        return nic["warnings"], nic["unprepared"]
+
+    assert said(True, True, True) == ([], [])
+    assert said(True, True, False) == (["bond member eth2 has no carrier"], [])
+    assert said(False, False, False) == ([], ["has no carrier, since none of eth1, eth2 has"])

@@ -327,20 +327,6 @@ def test_a_nic_with_nothing_behind_it() -> None:
     assert _node.without_carrier("eth2", links) == _node.without_carrier("eth3", links) == []
 
 
-def test_a_member_with_nothing_behind_it_is_a_warning_while_the_bond_works() -> None:
-    params = {"nic": "enp8s0", "members": [], "bridge": "br-external", "mapping": "external", "mtu": 1500, "bond": None}
-
-    def said(links: dict[str, Link]) -> tuple[list[str], list[str]]:
-        nic = ovn_gateway_node_info.describe_nic(params, links, Ovs(), {})["nic"]
-        return nic["warnings"], [text for text in nic["unprepared"] if "carrier" in text]
-
-    assert said(LINKS) == ([], [])
-    dark = {**LINKS, "vec3": replace(LINKS["vec3"], carrier=False)}
-    assert said(dark) == (["bond member vec3 has no carrier"], [])
-    none = {**dark, "vec2": replace(LINKS["vec2"], carrier=False), "enp8s0": replace(LINKS["enp8s0"], carrier=False)}
-    assert said(none) == ([], ["has no carrier, since none of vec2, vec3 has"])
-
-
 def test_the_module_tells_of_a_missing_carrier_and_no_configuration_is_to_blame() -> None:
     links = {"eth1": Link("eth1", "", "", 1500, True, False)}
     params = {"nic": "eth1", "members": [], "bridge": "br-external", "mapping": "external", "mtu": 1500, "bond": None}
