@@ -14,6 +14,7 @@ import sys
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.kubeovn.core.plugins.module_utils import _node, _node_addresses, _node_ovsdb, _node_probe
@@ -229,7 +230,7 @@ def test_another_name_or_a_mac_address_is_no_way_around() -> None:
 
 # --- the ways out of the node ---
 
-ROUTES = [
+ROUTES: list[dict[str, Any]] = [
     {"dst": "default", "dev": "eth0"},
     {"dst": "10.4.0.0/16", "dev": "eth0"},
     {"dst": "10.4.18.0/24", "dev": "eth1", "metric": 100},

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,7 +204,7 @@ def test_networkmanagers_word_for_hardware() -> None:
 
 
 def test_networkmanager_is_asked_again_once_it_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_node_owner.shutil, "which", lambda name: name)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     ran: list[str] = []
 
     def run(argv: list[str]) -> tuple[int, str, str]:
