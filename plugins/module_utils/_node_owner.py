@@ -37,6 +37,7 @@ NAMES = {
     "ifupdown": "ifupdown",
 }
 INTERFACES = "/etc/network/interfaces"
+NETPLAN_RULES = "/run/udev/rules.d/90-netplan.rules"  # made at each boot
 NOBODY = (
     "manager: neither systemd-networkd nor NetworkManager runs on this node, and ifupdown's networking.service is not "
     "enabled. Enable the one that is to manage the NIC, e.g. systemctl enable --now systemd-networkd, which leaves "
@@ -226,12 +227,15 @@ def of_networkmanager(devices: str, connections: str) -> dict[str, tuple[str, st
     }
 
 
-def states_of_networkmanager(devices: str) -> dict[str, str]:
+def states_of_networkmanager(devices: str, rules: str = "") -> dict[str, str]:
     """Link -> its state in a word, of hardware only, from `nmcli -t -f DEVICE,TYPE,STATE device`.
 
-    A bond that somebody else has made is called unmanaged while it is down, and can be taken all the same.
+    A bond that somebody else has made is called unmanaged while it is down, and can be taken all the same. So can a
+    link of netplan's rules, which are of this boot and stay when its files are gone; while there is one, netplan owns.
     """
-    return {row[0]: row[2] for row in terse(devices) if len(row) == 3 and row[1] in ("ethernet", "veth")}
+    of_this_boot = set(re.findall(r'ENV{ID_NET_NAME}=="([^"]+)"', rules))
+    states = {row[0]: row[2] for row in terse(devices) if len(row) == 3 and row[1] in ("ethernet", "veth")}
+    return {link: state for link, state in states.items() if state != "unmanaged" or link not in of_this_boot}
 
 
 def stanzas(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -355,9 +359,8 @@ def nm_states(run: Run) -> dict[str, str]:
     """What NetworkManager calls the links' states, once it has begun: until then it has taken none."""
 
     def ask() -> dict[str, str]:
-        return states_of_networkmanager(
-            run(["nmcli", "--terse", "--fields", "DEVICE,TYPE,STATE", "device", "status"])[1]
-        )
+        devices = run(["nmcli", "--terse", "--fields", "DEVICE,TYPE,STATE", "device", "status"])[1]
+        return states_of_networkmanager(devices, _read(NETPLAN_RULES))
 
     found = ask()
     if "unmanaged" in found.values() and shutil.which("nm-online"):

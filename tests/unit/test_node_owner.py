@@ -215,6 +215,14 @@ def test_networkmanager_is_asked_again_once_it_has_begun(monkeypatch: pytest.Mon
     assert ran == ["nmcli", "nm-online", "nmcli"]
 
 
+def test_a_link_that_netplan_kept_from_networkmanager_in_this_boot_can_be_taken() -> None:
+    rules = """# netplan: network.ethernets.enp8s0 (on NetworkManager deny-list)
+SUBSYSTEM=="net", ACTION=="add|change|move", ENV{ID_NET_NAME}=="enp8s0", ENV{NM_UNMANAGED}="1"
+"""
+    said = "enp8s0:ethernet:unmanaged\nenp9s0:ethernet:unmanaged\nenp7s0:ethernet:connected\n"
+    assert _node_owner.states_of_networkmanager(said, rules) == {"enp9s0": "unmanaged", "enp7s0": "connected"}
+
+
 def test_netplan_and_networkd_are_one_program_and_own_files_are_no_foreign_owner() -> None:
     ours = "/etc/systemd/network/05-kubeovn-enp8s0.network"
     seen = Management(running=ALL, owners={"enp8s0": {"networkd": ours}, "enp8s0f0": {"networkd": DHCP}})
