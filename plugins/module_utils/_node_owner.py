@@ -193,12 +193,16 @@ def of_systemd(text: str) -> dict[str, dict[str, str]]:
     return {block["Id"]: block for block in blocks if block.get("Id")}
 
 
-def is_started_at_boot(unit: str, units: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether a unit is enabled, or may be started by another one. Only who is disabled and alone is surely not."""
+def is_started_at_boot(unit: str, units: Mapping[str, Mapping[str, str]], starts: str = "") -> bool:
+    """Whether a unit is enabled, or may be started by another one. Only who is disabled and alone is surely not.
+
+    starts: the unit that this one would start. networkd wants its own socket, which is no other one.
+    """
     known = units.get(unit, {})
-    if known.get("UnitFileState") != "disabled" or any(known.get(name) for name in STARTS[1:-1]):
+    by = {name for key in STARTS[1:-1] for name in known.get(key, "").split()} - {starts}
+    if known.get("UnitFileState") != "disabled" or by:
         return True
-    return any(is_started_at_boot(trigger, units) for trigger in known.get("TriggeredBy", "").split())
+    return any(is_started_at_boot(trigger, units, unit) for trigger in known.get("TriggeredBy", "").split())
 
 
 def of_networkd(text: str) -> tuple[str, str] | None:

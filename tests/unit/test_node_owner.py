@@ -153,7 +153,7 @@ UnitFileState=
 Id=systemd-networkd.socket
 ActiveState=active
 UnitFileState={socket}
-WantedBy=
+WantedBy=systemd-networkd.service
 TriggeredBy=
 """
 
