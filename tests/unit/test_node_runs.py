@@ -61,6 +61,14 @@ def test_a_run_does_not_begin_while_anothers_timer_waits(begun: dict[str, Any]) 
     assert Switch(systemd, "enp8s0", run_id="two").in_the_way() == ""
 
 
+def test_where_nothing_was_begun_systemd_is_not_asked(begun: dict[str, Any]) -> None:
+    systemd = Systemd()
+    assert Switch(systemd, "enp8s0", run_id="one").in_the_way() == ""
+    assert systemd.ran == []
+    Switch(systemd, "enp8s0", run_id="one").arm([], begun, 60)
+    assert "another run" in Switch(systemd, "enp8s0", run_id="two").in_the_way()
+
+
 def test_a_run_cancels_its_own_timer_only(begun: dict[str, Any], tmp_path: Path) -> None:
     systemd, path = Systemd(), tmp_path / "file"
     task(systemd, "one").switch.arm([str(path)], begun, 60)
